@@ -1,0 +1,1 @@
+"""Amaranth generators of posit units; the description they read is `PositFormat` and `MacSpec`."""

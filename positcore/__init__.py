@@ -1,0 +1,53 @@
+"""Posit arithmetic in three views that agree bit for bit: RTL, golden model, PyTorch.
+
+The names below are the public surface for numbers; the PyTorch bridge is `positcore.nn`, the generators
+are `positcore.hw`, simulation is `positcore.sim`. Everything that needs compiled code loads on first use.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from positcore.errors import DataFileError, MismatchError, MissingToolError
+from positcore.format import PositFormat, posit8, posit16, posit32
+from positcore.mac import MacSpec, Quire
+from positcore.version import __version__
+
+_LAZY = {
+    "Posit": "scalar",
+    "encode": "codec",
+    "decode": "codec",
+    "add": "arithmetic",
+    "sub": "arithmetic",
+    "mul": "arithmetic",
+    "div": "arithmetic",
+    "fma": "arithmetic",
+    "neg": "arithmetic",
+    "convert": "arithmetic",
+    "equal": "arithmetic",
+    "less": "arithmetic",
+    "less_equal": "arithmetic",
+    "exp": "functions",
+    "log": "functions",
+    "matmul": "gemm",
+    "dot": "gemm",
+    "set_num_threads": "threads",
+    "get_num_threads": "threads",
+}
+
+__all__ = [  # noqa: RUF022 (grouped by kind)
+    "PositFormat", "posit8", "posit16", "posit32", "MacSpec", "Quire",
+    "DataFileError", "MismatchError", "MissingToolError", "__version__",
+    *_LAZY,
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(f"positcore.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'positcore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,78 @@
+"""The `positcore` command. Each subcommand is a module with SUMMARY, EXAMPLE, configure() and run()."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from positcore.errors import MismatchError, MissingToolError
+from positcore.version import __version__
+
+__all__ = ["COMMANDS", "build_parser", "main"]
+
+COMMANDS = {
+    "info": "show the constants of a format and its quire",
+    "encode": "round numbers to codes, with their fields",
+    "decode": "show the value and the fields of codes",
+    "generate": "emit the Verilog of a unit",
+    "verify": "run a unit's RTL against the golden model",
+    "train": "train a network in posit arithmetic",
+    "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The argument parser; only the module of `command` is imported, so that start-up stays light."""
+    parser = argparse.ArgumentParser(
+        prog="positcore", description="Posit arithmetic in three views that agree bit for bit."
+    )
+    parser.add_argument("--version", action="version", version=f"positcore {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if name != command:
+            subparsers.add_parser(name, help=summary)
+            continue
+        module = import_module(f"positcore.cli.{name}")
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command: 0 done, 1 a check failed, 2 usage (one line on stderr), 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if word in COMMANDS), None)
+    try:
+        args = build_parser(command).parse_args(words)
+        return int(args.run(args))
+    except MismatchError as error:
+        print(f"positcore: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("positcore"):
+            raise
+        missing = MissingToolError(
+            f"Python package {error.name}", f"positcore {command}", _extra_line(command)
+        )
+        print(f"positcore: {missing}", file=sys.stderr)
+        return 2
+    except (TypeError, ValueError, MissingToolError, OSError) as error:
+        print(f"positcore: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("positcore: interrupted", file=sys.stderr)
+        return 130
+
+
+def _extra_line(command: str | None) -> str:
+    extra = {"generate": "hw", "verify": "sim", "train": "nn"}.get(command or "", "all")
+    return f'pip install "positcore[{extra}]"'

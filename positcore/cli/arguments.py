@@ -1,0 +1,30 @@
+"""Argument types that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from positcore.format import PositFormat
+
+__all__ = ["add_format", "add_json", "format_argument"]
+
+
+def format_argument(text: str) -> PositFormat:
+    """A `--format n,es` value; its error is argparse's own, so that it names the option."""
+    try:
+        return PositFormat.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_format(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add `--format n,es`."""
+    parser.add_argument(
+        "--format", type=format_argument, required=required, metavar="n,es",
+        help="the posit format, such as 8,2; 8,2u is its underflow variant",
+    )  # fmt: skip
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")

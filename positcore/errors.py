@@ -1,0 +1,20 @@
+"""The exceptions that are positcore's own; everything else is a `TypeError` or a `ValueError`."""
+
+from __future__ import annotations
+
+__all__ = ["DataFileError", "MismatchError", "MissingToolError"]
+
+
+class MissingToolError(RuntimeError):
+    """A compiler, simulator or optional package is not there; the message holds the install line."""
+
+    def __init__(self, tool: str, needed_for: str, install: str) -> None:
+        super().__init__(f"{tool} not found, needed for {needed_for}; install it: {install}")
+
+
+class DataFileError(ValueError):
+    """A data file is missing, truncated or altered; the message names it and says what was expected."""
+
+
+class MismatchError(RuntimeError):
+    """Two views of one datapath gave different codes; the message holds operands, fields and results."""
