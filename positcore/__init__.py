@@ -34,7 +34,7 @@ _LAZY = {
     "get_num_threads": "threads",
 }
 
-__all__ = [  # noqa: RUF022 (grouped by kind)
+__all__ = [
     "PositFormat", "posit8", "posit16", "posit32", "MacSpec", "Quire",
     "DataFileError", "MismatchError", "MissingToolError", "__version__",
     *_LAZY,

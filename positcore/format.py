@@ -141,6 +141,16 @@ class PositFormat:
         return self.fraction_bits + 1
 
     @property
+    def regime_count_bits(self) -> int:
+        """Bits that count a regime's run less one, which is at most n − 2: bit_length(n − 2)."""
+        return (self.n - 2).bit_length()
+
+    @property
+    def scale_bits(self) -> int:
+        """Bits of the signed scale of a decoded code, {regime, exponent}: 1 + regime_count_bits + es."""
+        return 1 + self.regime_count_bits + self.es
+
+    @property
     def tensor_dtype(self) -> np.dtype[Any]:
         """The float dtype in which PyTorch holds this format exactly: float32 for n ≤ 16 and es ≤ 2, else float64."""
         return np.dtype(np.float32 if self.n <= 16 and self.es <= 2 else np.float64)

@@ -105,6 +105,29 @@ class MacSpec:
         return 1 + self.accumulator.carry_bits + 2 * self.accumulator_fraction_bits
 
     @property
+    def product_fraction_bits(self) -> int:
+        """Fraction bits of an exact product: fraction_bits of a plus fraction_bits of b."""
+        return self.a.fraction_bits + self.b.fraction_bits
+
+    @property
+    def window_top(self) -> int:
+        """The power of two that bounds what the rounder looks at: sums at or above it round to maxpos.
+
+        The output's max_scale, or the weight of the accumulator's sign bit where that is smaller.
+        """
+        return min(self.out.max_scale, self.accumulator_bits - 1 - self.accumulator_fraction_bits)
+
+    @property
+    def window_fraction_bits(self) -> int:
+        """Bits right of the point that the rounder looks at; the rest of the accumulator is sticky.
+
+        The output's max_scale + 1 (the guard bit of minpos for es = 0), with underflow another 2^es; at most
+        accumulator_fraction_bits.
+        """
+        below = self.out.max_scale + 1 + (1 << self.out.es if self.out.underflow else 0)
+        return min(below, self.accumulator_fraction_bits)
+
+    @property
     def tag(self) -> str:
         """The spec as a part of an identifier or a file name, such as `8_2_to_16_2_quire31`."""
         inputs = self.a.tag if self.a == self.b else f"{self.a.tag}_{self.b.tag}"

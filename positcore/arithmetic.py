@@ -1,0 +1,212 @@
+"""Operations on arrays of codes, each correctly rounded once: add, sub, mul, div, fma, convert, compare.
+
+Operands broadcast as NumPy's do. An operation decodes to float64, computes exactly with rounding to odd
+(`positcore.odd`) and encodes, a block that fits the cache at a time. `values_*` are the same operations on
+floats that hold posit values, as tensors do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from positcore.codec import check_codes, decode_into, encode_into, round_into
+from positcore.format import PositFormat
+from positcore.odd import fma_into, product_into, quotient_into, sum_into
+from positcore.threads import run_split
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "add", "convert", "div", "equal", "fma", "less", "less_equal", "mul", "neg", "sub",
+    "values_add", "values_div", "values_fma", "values_mul", "values_sub",
+]  # fmt: skip
+
+Kernel = Callable[..., None]
+
+_BLOCK = 1 << 14
+_GRAIN = 1 << 15
+
+
+def add(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
+    """a + b on codes of `fmt`, rounded once; NaR if an operand is.
+
+    Parameters
+    ----------
+    fmt : PositFormat
+    a, b : array_like of codes
+        Unsigned integers below 2^n, shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of `fmt.dtype`, the broadcast shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an operand is not an array of codes, or the shapes do not broadcast.
+    """
+    return _on_codes("add", sum_into, fmt, a, b)
+
+
+def sub(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
+    """a − b on codes of `fmt`, rounded once; parameters and errors as for `add`."""
+    return _on_codes("sub", sum_into, fmt, a, neg(fmt, b))
+
+
+def mul(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
+    """a · b on codes of `fmt`, rounded once; parameters and errors as for `add`."""
+    return _on_codes("mul", product_into, fmt, a, b)
+
+
+def div(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
+    """a / b on codes of `fmt`, rounded once; x / 0 is NaR; parameters and errors as for `add`."""
+    return _on_codes("div", quotient_into, fmt, a, b)
+
+
+def fma(fmt: PositFormat, a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]:
+    """a · b + c on codes of `fmt`, rounded once; parameters and errors as for `add`."""
+    return _on_codes("fma", fma_into, fmt, a, b, c)
+
+
+def neg(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """−a, exact: the two's complement of the code; 0 and NaR stay."""
+    codes = check_codes(fmt, a, "neg")
+    return (~codes + codes.dtype.type(1)) & codes.dtype.type(fmt.mask)
+
+
+def convert(src: PositFormat, dst: PositFormat, codes: ArrayLike) -> NDArray[Any]:
+    """Codes of `src` rounded to codes of `dst`; NaR stays NaR.
+
+    Returns
+    -------
+    ndarray of `dst.dtype`, the shape of `codes`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `codes` are not codes of `src`.
+    """
+    array = check_codes(src, codes, "convert")
+    out = np.empty(array.shape, dst.dtype)
+    _blockwise(_copy, [array.reshape(-1)], out, partial(_load_codes, src), partial(_store_codes, dst))
+    return out
+
+
+def equal(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
+    """Where a = b, as two's-complement integers: NaR equals NaR."""
+    return np.equal(_signed(fmt, a, "equal"), _signed(fmt, b, "equal"))
+
+
+def less(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
+    """Where a < b, as two's-complement integers: NaR is below everything else."""
+    return np.less(_signed(fmt, a, "less"), _signed(fmt, b, "less"))
+
+
+def less_equal(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
+    """Where a ≤ b, as two's-complement integers: NaR is below everything else."""
+    return np.less_equal(_signed(fmt, a, "less_equal"), _signed(fmt, b, "less_equal"))
+
+
+def values_add(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
+    """x + y on floats that hold posit values, rounded once to `fmt`; NaR is nan. Result in `fmt.tensor_dtype`."""
+    return _on_values(sum_into, fmt, operands)
+
+
+def values_sub(fmt: PositFormat, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """x − y on values; see `values_add`."""
+    return _on_values(sum_into, fmt, (x, np.negative(y)))
+
+
+def values_mul(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
+    """x · y on values; see `values_add`."""
+    return _on_values(product_into, fmt, operands)
+
+
+def values_div(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
+    """x / y on values, nan for y = 0; see `values_add`."""
+    return _on_values(quotient_into, fmt, operands)
+
+
+def values_fma(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
+    """x · y + z on values; see `values_add`."""
+    return _on_values(fma_into, fmt, operands)
+
+
+def _signed(fmt: PositFormat, a: ArrayLike, name: str) -> NDArray[Any]:
+    """Codes as the two's-complement integers whose order is that of the posits (scaled, if n is no dtype's width)."""
+    codes = check_codes(fmt, a, name)
+    shifted = codes << codes.dtype.type(8 * codes.itemsize - fmt.n)
+    return shifted.view(np.dtype(f"i{codes.itemsize}"))
+
+
+def _on_codes(name: str, op: Kernel, fmt: PositFormat, *operands: ArrayLike) -> NDArray[Any]:
+    arrays, shape = _broadcast([check_codes(fmt, a, name) for a in operands], name)
+    out = np.empty(shape, fmt.dtype)
+    _blockwise(op, arrays, out, partial(_load_codes, fmt), partial(_store_codes, fmt))
+    return out
+
+
+def _on_values(op: Kernel, fmt: PositFormat, operands: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    arrays, shape = _broadcast([np.asarray(x) for x in operands], "values")
+    out = np.empty(shape, fmt.tensor_dtype)
+    _blockwise(op, arrays, out, _copy, partial(_store_values, fmt))
+    return out
+
+
+def _load_codes(fmt: PositFormat, codes: NDArray[Any], block: NDArray[np.float64]) -> None:
+    decode_into(codes, fmt.n, fmt.es, block)
+
+
+def _store_codes(fmt: PositFormat, block: NDArray[np.float64], codes: NDArray[Any]) -> None:
+    encode_into(block, fmt.n, fmt.es, fmt.underflow, codes)
+
+
+def _store_values(fmt: PositFormat, block: NDArray[np.float64], values: NDArray[Any]) -> None:
+    round_into(block, fmt.n, fmt.es, fmt.underflow, values)
+
+
+def _copy(source: NDArray[Any], block: NDArray[np.float64]) -> None:
+    np.copyto(block, source)
+
+
+def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: Kernel, store: Kernel) -> None:
+    """Load operands into float64 blocks, compute, store; an operand of one item is loaded once."""
+    flat = out.reshape(-1)
+
+    def work(start: int, stop: int) -> None:
+        size = min(_BLOCK, stop - start)
+        result = np.empty(size)
+        blocks = []
+        for a in arrays:
+            block = np.empty(size)
+            if a.size == 1:
+                load(a, block[:1])
+                block[:] = block[0]
+            blocks.append(block)
+        for i in range(start, stop, _BLOCK):
+            j = min(i + _BLOCK, stop)
+            for a, block in zip(arrays, blocks, strict=True):
+                if a.size > 1:
+                    load(a[i:j], block[: j - i])
+            op(*[block[: j - i] for block in blocks], result[: j - i])
+            store(result[: j - i], flat[i:j])
+
+    run_split(work, flat.size, _GRAIN)
+
+
+def _broadcast(arrays: list[NDArray[Any]], name: str) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
+    """Flat contiguous arrays of one size (or of one item, for an operand that is a single number), and the shape."""
+    try:
+        shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    except ValueError:
+        shapes = " and ".join(str(a.shape) for a in arrays)
+        raise ValueError(f"{name}: operands of shapes {shapes} do not broadcast") from None
+    flat = [
+        a.reshape(-1) if a.size == 1 else np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1) for a in arrays
+    ]
+    return flat, shape

@@ -1,0 +1,63 @@
+"""How inner loops are compiled: one numba decorator, and the bit operations that numba lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["count_leading_zeros", "count_trailing_zeros", "float_bits", "float_from_bits", "kernel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile on first call, cached on disk, without the GIL; plain IEEE arithmetic, never `fastmath`."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[return-value]
+
+
+def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.extending.intrinsic`, typed as its users call it: without the typing context."""
+    return intrinsic(function)
+
+
+@_intrinsic
+def count_leading_zeros(typingctx: Any, x: Any) -> Any:
+    """Leading zero bits of an int64; 64 for 0."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], context.get_constant(types.boolean, False))
+
+    return types.int64(types.int64), build
+
+
+@_intrinsic
+def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
+    """Trailing zero bits of an int64; 64 for 0."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], context.get_constant(types.boolean, False))
+
+    return types.int64(types.int64), build
+
+
+@_intrinsic
+def float_bits(typingctx: Any, x: Any) -> Any:
+    """The bits of a float64 as an int64."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), build
+
+
+@_intrinsic
+def float_from_bits(typingctx: Any, x: Any) -> Any:
+    """The float64 with the bits of an int64."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), build

@@ -1,0 +1,88 @@
+"""Exact operations on float64, rounded to odd: the step between decoding operands and encoding a result.
+
+Rounding to odd keeps an inexact result inexact (its last bit is 1), so that rounding it again, to fewer
+bits, gives what rounding the exact number would have given (Boldo and Melquiond 2008). The errors of float64 sums and
+products come from TwoSum and from Veltkamp's and Dekker's product (Muller et al., Handbook of
+Floating-Point Arithmetic, 2nd ed., §4.3 and §4.4); operands are posits of n ≤ 32 and es ≤ 4, whose
+products stay far from overflow and underflow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from positcore.jit import float_bits, float_from_bits, kernel
+
+__all__ = ["adjust_to_odd", "fma_into", "product_into", "quotient_into", "sum_into", "two_product", "two_sum"]
+
+_SPLITTER = 134217729.0  # 2^27 + 1
+
+
+@kernel
+def two_sum(x: float, y: float) -> tuple[float, float]:
+    """(s, e) with s the rounded sum and s + e = x + y exactly (Knuth)."""
+    s = x + y
+    t = s - x
+    return s, (x - (s - t)) + (y - t)
+
+
+@kernel
+def two_product(x: float, y: float) -> tuple[float, float]:
+    """(p, e) with p the rounded product and p + e = x·y exactly (Veltkamp, Dekker)."""
+    p = x * y
+    t = _SPLITTER * x
+    xh = t - (t - x)
+    xl = x - xh
+    t = _SPLITTER * y
+    yh = t - (t - y)
+    yl = y - yh
+    return p, ((xh * yh - p) + xh * yl + xl * yh) + xl * yl
+
+
+@kernel
+def adjust_to_odd(nearest: float, error: float) -> float:
+    """The number `nearest + error` rounded to odd, where `nearest` is it rounded to nearest."""
+    bits = float_bits(nearest)
+    step = 1 if (error > 0.0) == (nearest > 0.0) else -1
+    inexact = error != 0.0 and bits & 1 == 0
+    return float_from_bits(bits + step if inexact else bits)
+
+
+@kernel
+def sum_into(x: Any, y: Any, out: Any) -> None:
+    """out[i] ← x[i] + y[i], rounded to odd."""
+    for i in range(out.size):
+        s, e = two_sum(x[i], y[i])
+        out[i] = adjust_to_odd(s, e)
+
+
+@kernel
+def product_into(x: Any, y: Any, out: Any) -> None:
+    """out[i] ← x[i] · y[i], rounded to odd."""
+    for i in range(out.size):
+        p, e = two_product(x[i], y[i])
+        out[i] = adjust_to_odd(p, e)
+
+
+@kernel
+def quotient_into(x: Any, y: Any, out: Any) -> None:
+    """out[i] ← x[i] / y[i], rounded to odd; nan where y[i] is 0."""
+    for i in range(out.size):
+        q = x[i] / y[i]
+        p, e = two_product(q, y[i])
+        remainder = (x[i] - p) - e
+        error = remainder if y[i] > 0.0 else -remainder
+        out[i] = np.nan if y[i] == 0.0 else adjust_to_odd(q, error)
+
+
+@kernel
+def fma_into(x: Any, y: Any, z: Any, out: Any) -> None:
+    """out[i] ← x[i] · y[i] + z[i], rounded to odd once."""
+    for i in range(out.size):
+        p, e = two_product(x[i], y[i])
+        s, t = two_sum(p, z[i])
+        u, v = two_sum(t, e)
+        r, w = two_sum(s, u)
+        out[i] = adjust_to_odd(r, w if w != 0.0 else v)
