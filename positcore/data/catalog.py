@@ -60,8 +60,8 @@ class Entry:
 
 def content_digest(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> str:
     """SHA-256 of the pixels in (N, C, H, W) order, then the labels: the same for every file layout."""
-    digest = hashlib.sha256(np.ascontiguousarray(images))
-    digest.update(np.ascontiguousarray(labels))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
     return digest.hexdigest()
 
 

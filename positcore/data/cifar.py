@@ -51,7 +51,7 @@ def _read_binary(path: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.
     size, expected = path.stat().st_size, count * (1 + _PIXELS)
     if size != expected:
         raise DataFileError(
-            f"{path}: expected {expected} bytes, {count} records of a label and {_PIXELS} pixels, found {size}"
+            f"{path}: expected {expected} bytes ({count} records of a label and {_PIXELS} pixels), found {size}"
         )
     records = np.fromfile(path, np.uint8).reshape(count, 1 + _PIXELS)
     return records[:, 1:], records[:, 0].copy()
@@ -67,9 +67,7 @@ def _read_python(path: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.
         raise DataFileError(f"{path}: truncated or altered, not a CIFAR-10 python batch ({error})") from None
     if not isinstance(content, dict):
         raise DataFileError(f"{path}: a CIFAR-10 python batch holds a dict, not {type(content).__name__}")
-    named = {
-        key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in content.items()
-    }
+    named = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in content.items()}
     for key in ("data", "labels"):
         if key not in named:
             raise DataFileError(f"{path}: a CIFAR-10 python batch holds {key!r}; this one does not")

@@ -58,13 +58,11 @@ class Dataset:
             raise ValueError(f"Dataset: images must have the shape (N, C, H, W), not {self.images.shape}")
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"Dataset: labels must have the shape {self.images.shape[:1]}, one per image, "
-                f"not {self.labels.shape}"
+                f"Dataset: labels must have the shape {self.images.shape[:1]}, one per image, not {self.labels.shape}"
             )
         if self.labels.size and int(self.labels.max()) >= len(self.classes):
             raise ValueError(
-                f"Dataset: labels must be below {len(self.classes)}, the number of classes, "
-                f"not {self.labels.max()}"
+                f"Dataset: labels must be below {len(self.classes)}, the number of classes, not {self.labels.max()}"
             )
         channels = self.images.shape[1]
         if len(self.mean) != channels or len(self.std) != channels:
@@ -106,7 +104,7 @@ class Dataset:
         -------
         ndarray of float32, shape (M, C, H, W)
         """
-        x = self.images[index].astype(np.float32)
+        x: NDArray[np.float32] = self.images[index].astype(np.float32)
         x /= np.float32(255)
         x -= np.array(self.mean, np.float32)[:, None, None]
         x /= np.array(self.std, np.float32)[:, None, None]

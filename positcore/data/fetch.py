@@ -32,9 +32,7 @@ def downloadable() -> tuple[str, ...]:
     return ("fashion-mnist",)
 
 
-def download(
-    name: str, root: str | os.PathLike[str] | None = None, base_url: str = FASHION_MNIST_URL
-) -> Path:
+def download(name: str, root: str | os.PathLike[str] | None = None, base_url: str = FASHION_MNIST_URL) -> Path:
     """Fetch a set's official files into `root`/FashionMNIST/raw, and return the root.
 
     A file that is there already and has the right MD5 is left alone. Each file is written aside and renamed
@@ -110,8 +108,8 @@ def _fetch(url: str, path: Path, md5: str) -> None:
         aside.replace(path)
     except (OSError, HTTPException) as error:
         raise DataFileError(
-            f"{url}: cannot be downloaded to {path} ({error}); check the network and the disk, or put the file "
-            "there by hand"
+            f"{url}: cannot be downloaded to {path} ({error}); check the network and the disk, "
+            "or put the file there by hand"
         ) from error
     finally:
         aside.unlink(missing_ok=True)

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(
-    name: str, split: str, root: str | os.PathLike[str] | None = None, download: bool = False
-) -> Dataset:
+def load(name: str, split: str, root: str | os.PathLike[str] | None = None, download: bool = False) -> Dataset:
     """One split of a data set, verified by the SHA-256 of its pixels and labels.
 
     Files are looked for below `root`, $POSITCORE_DATA, the per-user cache (~/.cache/positcore/data) and, for
@@ -116,13 +114,9 @@ def _read_cifar(folder: Path, item: Entry, split: str) -> Arrays | None:
     batches = []
     for name, path in paths.items():
         if path is None:
-            raise DataFileError(
-                f"{folder / name}: missing, of the {len(names)} {split} batches of {item.name}"
-            )
+            raise DataFileError(f"{folder / name}: missing, of the {len(names)} {split} batches of {item.name}")
         batches.append(cifar.read_batch(path, item.counts[split] // len(names)))
-    return np.concatenate([images for images, _ in batches]), np.concatenate(
-        [labels for _, labels in batches]
-    )
+    return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 
 def _set_of(digest: str, split: str, item: Entry) -> str | None:
@@ -136,7 +130,7 @@ def _set_of(digest: str, split: str, item: Entry) -> str | None:
 def _checked(item: Entry, split: str, arrays: Arrays, digest: str, where: str) -> Dataset:
     if digest != item.sha256[split]:
         raise DataFileError(
-            f"{where}: the {split} files of {item.name} are altered, their pixels and labels have the SHA-256 "
+            f"{where}: the {split} files of {item.name} are altered, the SHA-256 of pixels and labels is "
             f"{digest[:16]}…, not {item.sha256[split][:16]}…. Delete them and get them anew: {remedies(item)}"
         )
     return Dataset(item.name, split, *arrays, item.classes, item.mean, item.std)

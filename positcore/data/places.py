@@ -25,7 +25,7 @@ def user_root() -> Path:
 
 
 def roots(item: Entry, root: str | os.PathLike[str] | None = None) -> list[Path]:
-    """The roots in which a set is looked for, in order: `root`, $POSITCORE_DATA, the cache, Debian's package."""
+    """The folders in which a set is looked for: `root`, $POSITCORE_DATA, the cache, Debian's package."""
     found = [] if root is None else [Path(root)]
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         found.append(Path(named))

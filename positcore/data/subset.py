@@ -44,20 +44,15 @@ def read(split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
     shape = entry("fashion-mnist-subset").shape(split)
     try:
-        with np.load(path(), allow_pickle=False) as archive:
+        with path().open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
     except FileNotFoundError:
         raise DataFileError(f"{path()}: missing, it is a part of positcore; reinstall positcore") from None
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataFileError(f"{path()}: truncated or altered ({error}); reinstall positcore") from None
-    if (
-        images.dtype != np.uint8
-        or images.shape != shape
-        or labels.dtype != np.uint8
-        or labels.shape != shape[:1]
-    ):
+    if images.dtype != np.uint8 or images.shape != shape or labels.dtype != np.uint8 or labels.shape != shape[:1]:
         raise DataFileError(
-            f"{path()}: altered, expected bytes of shape {shape} and {shape[:1]}, found {images.dtype} of shape "
-            f"{images.shape} and {labels.dtype} of shape {labels.shape}; reinstall positcore"
+            f"{path()}: altered, expected bytes of shape {shape} and {shape[:1]}, found {images.dtype} of "
+            f"shape {images.shape} and {labels.dtype} of shape {labels.shape}; reinstall positcore"
         )
     return images, labels
