@@ -151,6 +151,16 @@ class PositFormat:
         return 1 + self.regime_count_bits + self.es
 
     @property
+    def sum_scale_bits(self) -> int:
+        """Bits of the signed scale of a sum, −max_scale − 1 .. max_scale + 1: 1 + bit_length(max_scale + 1)."""
+        return 1 + (self.max_scale + 1).bit_length()
+
+    @property
+    def product_scale_bits(self) -> int:
+        """Bits of the signed scale of a product, −2·max_scale − 1 .. 2·max_scale: 1 + bit_length(2·max_scale)."""
+        return 1 + (2 * self.max_scale).bit_length()
+
+    @property
     def tensor_dtype(self) -> np.dtype[Any]:
         """The float dtype in which PyTorch holds this format exactly: float32 for n ≤ 16 and es ≤ 2, else float64."""
         return np.dtype(np.float32 if self.n <= 16 and self.es <= 2 else np.float64)

@@ -128,6 +128,11 @@ class MacSpec:
         return min(below, self.accumulator_fraction_bits)
 
     @property
+    def window_bits(self) -> int:
+        """Bits of the accumulator that the rounder looks at: window_top + window_fraction_bits."""
+        return self.window_top + self.window_fraction_bits
+
+    @property
     def tag(self) -> str:
         """The spec as a part of an identifier or a file name, such as `8_2_to_16_2_quire31`."""
         inputs = self.a.tag if self.a == self.b else f"{self.a.tag}_{self.b.tag}"

@@ -1,0 +1,167 @@
+"""From a unit to text: RTLIL for the native simulation, Verilog-2001 for everything else."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from amaranth.back import rtlil
+from amaranth.hdl import *
+from amaranth.lib import data, wiring
+
+from positcore.hw.units import Design
+from positcore.hw.yosys import rtlil_to_verilog
+from positcore.version import __version__
+
+__all__ = ["FlatUnit", "Port", "emit_rtlil", "emit_verilog", "write_verilog"]
+
+
+class Port(NamedTuple):
+    """A port of the emitted module; `signed` says how to read its bits."""
+
+    name: str
+    direction: str  # "input" or "output"
+    width: int
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """A port and the field of the component's interface behind it."""
+
+    port: Port
+    signal: Signal
+    field: Value
+
+
+class FlatUnit(Elaboratable):
+    """A unit with one plain port for each field of its interface, named by its path: `i_a`, `o_valid`.
+
+    Parameters
+    ----------
+    component : wiring.Component
+    """
+
+    def __init__(self, component: wiring.Component):
+        self._component = component
+        self._wires: list[_Wire] = []
+        for path, member, value in component.signature.flatten(component):
+            direction = "input" if member.flow == wiring.In else "output"
+            name = "_".join(str(part) for part in path if part != "payload")
+            if isinstance(value, data.View):
+                stem = "" if name == "raw" else name.removesuffix("_payload") + "_"
+                for field_name, field in value.shape():
+                    self._add(stem + field_name, direction, Shape.cast(field.shape), value[field_name])
+            else:
+                self._add(name, direction, value.shape(), value)
+
+    def _add(self, name: str, direction: str, shape: Shape, field: Value) -> None:
+        if shape.width:
+            port = Port(name, direction, shape.width, shape.signed)
+            self._wires.append(_Wire(port, Signal(shape, name=name), Value.cast(field)))
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The ports besides clk and rst, inputs and outputs in the order of the interface."""
+        return tuple(wire.port for wire in self._wires)
+
+    @property
+    def signals(self) -> dict[str, Signal]:
+        """The signal of each port, for a simulation in Python."""
+        return {wire.port.name: wire.signal for wire in self._wires}
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = self._component
+        for wire in self._wires:
+            if wire.port.direction == "input":
+                m.d.comb += wire.field.eq(wire.signal)
+            else:
+                m.d.comb += wire.signal.eq(wire.field)
+        return m
+
+
+def emit_rtlil(unit: Elaboratable, name: str, signals: dict[str, Signal]) -> str:
+    """The RTLIL of a unit under plain names: letters, digits and single underscores, each used once a scope."""
+    text: str = rtlil.convert(unit, name=name, ports=list(signals.values()), emit_src=False)
+    return _plain_names(text)
+
+
+def emit_verilog(design: Design) -> str:
+    """The Verilog-2001 of a design: the same text for the same design and version, with no paths in it."""
+    flat = FlatUnit(design.component())
+    text = emit_rtlil(flat, design.name, flat.signals)
+    return _header(design) + rtlil_to_verilog(text)
+
+
+def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
+    """Write the Verilog of a design to a file, whole or not at all; gives its path.
+
+    Raises
+    ------
+    OSError
+        If the folder is not there or not writable.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"write_verilog: no folder {target.parent} to write {target.name} in; create it")
+    if target.is_dir():
+        raise IsADirectoryError(f"write_verilog: {target} is a folder; name a file such as {design.name}.v")
+    text = emit_verilog(design)
+    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(aside, 0o666 & ~umask)
+        os.replace(aside, target)
+    except BaseException:
+        os.unlink(aside)
+        raise
+    return target
+
+
+def _header(design: Design) -> str:
+    lines = [
+        f"{design.name}: {design.unit.summary}",
+        f"spec:     {design.spec_text}",
+        f"latency:  {design.latency} cycle{'s' * (design.latency != 1)}, one {design.unit.item} a cycle",
+        f"made by:  positcore {__version__}",
+        f"again by: {design.command} -o {design.name}.v",
+    ]
+    text = "".join(f"// {line}\n" for line in lines) + "\n"
+    return text.replace("→", "->").replace("×", "x")
+
+
+def _plain_names(text: str) -> str:
+    """RTLIL with names that Verilog need not escape, kept apart where two would meet, and ports in order."""
+    renamed: dict[str, str] = {}
+    taken = {name for name in re.findall(r"\\(\S+)", text) if _is_plain(name)}
+
+    def plain(match: re.Match[str]) -> str:
+        name = match.group(0)
+        if name[0] == "\\" and _is_plain(name[1:]):
+            return name
+        if name not in renamed:
+            stem = re.sub(r"_+", "_", re.sub(r"\W", "_", name)).strip("_")
+            stem = f"t{stem}" if stem[0].isdigit() else stem
+            candidate, count = stem, 1
+            while candidate in taken:
+                count += 1
+                candidate = f"{stem}_{count}"
+            taken.add(candidate)
+            renamed[name] = candidate
+        return "\\" + renamed[name]
+
+    # Public names, and the numbered private ones of intermediate wires; cells and their types stay.
+    text = re.sub(r"\\\S+|(?<=\s)\$\d+(?=\s)", plain, text)
+    return re.sub(r"\b(input|output) (\d+)", lambda port: f"{port[1]} {int(port[2]) + 1}", text)
+
+
+def _is_plain(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_]\w*", name) is not None and "__" not in name

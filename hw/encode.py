@@ -1,0 +1,116 @@
+"""`Encoder`: the one rounder, from any unrounded raw form to a code."""
+
+from __future__ import annotations
+
+from amaranth.hdl import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from positcore.format import PositFormat
+from positcore.hw.parameters import check_format, check_stages, check_width
+from positcore.hw.pipeline import Pipeline
+from positcore.hw.raw import RawLayout
+from positcore.hw.shifters import shift_right_sticky
+
+__all__ = ["Encoder"]
+
+
+class Encoder(wiring.Component):
+    """The code nearest to an unrounded number. Latency `stages` cycles, one number a cycle.
+
+    Regime, exponent and fraction are shifted as one into the infinitely long encoding, in two's complement
+    as it stands, and rounded to the nearest code, ties to the even one. A nonzero number never becomes 0 or NaR:
+    it saturates at ±minpos and ±maxpos. In the underflow variant |x| ≤ minpos / 2^(2^es) becomes 0.
+
+    The significand may be cut short, with sticky, provided that fraction_bits is at least that of the format
+    plus one or nothing was cut.
+
+    Parameters
+    ----------
+    fmt : PositFormat
+        The format of the code.
+    scale_bits : int
+        Width of the signed scale that comes in, more than es; any value in it is rounded correctly.
+    fraction_bits : int
+        Width of the fraction that comes in.
+    stages : int
+        0..2: registers after the shift, then after the rounding.
+
+    Members
+    -------
+    raw : In(RawLayout(scale_bits, fraction_bits, sticky=True))
+    code : Out(n)
+
+    References
+    ----------
+    Posit Working Group, "Standard for Posit Arithmetic (2022)", §4.1; G. Raposo, 2021, eq. 6 (underflow).
+    """
+
+    CUTS = ("shifted", "rounded")
+
+    def __init__(self, fmt: PositFormat, *, scale_bits: int, fraction_bits: int, stages: int = 0):
+        self.fmt = check_format("Encoder", fmt)
+        check_width("Encoder", "scale_bits", scale_bits, fmt.es + 1)
+        self.raw_layout = RawLayout(scale_bits, fraction_bits, sticky=True)
+        self.stages = check_stages("Encoder", stages, self.CUTS)
+        super().__init__({"raw": In(self.raw_layout), "code": Out(fmt.n)})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a number to its code."""
+        return self.stages
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        fmt = self.fmt
+        raw = self.raw
+        pipeline = Pipeline(m, self.CUTS, self.stages)
+
+        # {regime, exponent} as it will stand in the code, and the regime's run length less one.
+        flipped = raw.scale ^ raw.sign.replicate(self.raw_layout.scale_bits)
+        exponent, negative = flipped[: fmt.es], flipped[-1]
+        regime = flipped[fmt.es : -1]
+        run = Signal(len(regime), name="run")
+        m.d.comb += run.eq(regime ^ negative.replicate(len(regime)))
+
+        # From a run of n − 1 bits on, no terminator, exponent or fraction is left in the code.
+        full = Signal()
+        amount = Signal(fmt.regime_count_bits)
+        m.d.comb += [full.eq(run >= fmt.n - 2), amount.eq(Mux(full, fmt.n - 2, run))]
+
+        # The top n bits of the pattern are the n − 1 bits after the sign and the guard bit.
+        pattern = Cat(raw.fraction, exponent, negative, ~negative)
+        below = max(0, len(pattern) - fmt.n)
+        low_sticky = raw.sticky | pattern[:below].any()
+        pattern = Cat(Const(0, max(0, fmt.n - len(pattern))), pattern[below:])
+        shifted, shift_sticky = shift_right_sticky(m, pattern, amount, name="regime")
+
+        tiny = negative ^ raw.sign  # |x| < 1: rounds towards zero at the end of the range
+        vanishing = Signal()
+        if fmt.underflow:
+            m.d.comb += vanishing.eq(tiny & (run >= fmt.n - 1))
+        at_end = full & ~tiny if fmt.underflow else full
+        sign, body, guard, sticky, vanishing, zero, nar = pipeline.cut(
+            "shifted",
+            sign=raw.sign,
+            body=shifted[1:],
+            guard=shifted[0],
+            sticky=low_sticky | shift_sticky | at_end,
+            vanishing=vanishing,
+            zero=raw.zero,
+            nar=raw.nar,
+        )
+
+        # At the end of the range the guard bit is 1 only where the body is 0, which must become 1.
+        round_up = Signal()
+        m.d.comb += round_up.eq(guard & (body[0] | sticky))
+        if fmt.underflow:
+            with m.If(vanishing):
+                m.d.comb += round_up.eq(sign)
+        rounded = Signal(fmt.n)
+        code = Signal(fmt.n)
+        m.d.comb += rounded.eq(Cat(body, sign) + round_up)
+        m.d.comb += code.eq(Mux(nar, fmt.nar, Mux(zero, 0, rounded)))
+        (code,) = pipeline.cut("rounded", code=code)
+        m.d.comb += self.code.eq(code)
+        return m

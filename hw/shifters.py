@@ -1,0 +1,83 @@
+"""The two shifters of posit arithmetic: right with sticky, and left by the length of a leading run."""
+
+from __future__ import annotations
+
+from amaranth.hdl import *
+
+__all__ = ["count_bits", "normalize", "shift_right_sticky"]
+
+
+def count_bits(width: int) -> int:
+    """Bits that count a leading run in `width` bits: bit_length(width)."""
+    return width.bit_length()
+
+
+def shift_right_sticky(m: Module, value: Value, amount: Value, *, name: str) -> tuple[Value, Value]:
+    """Shift a signed value right and say whether a one was shifted out: (shifted, sticky).
+
+    The result is the floor of value / 2^amount in the width of the value; sticky is 1 where that is not exact.
+    Amounts larger than the width act as such: the sign remains, and the rest is sticky. One multiplexer stage
+    a bit of the amount; amounts of 2^bit_length(width) and more are taken as 2^bit_length(width) − 1, which
+    shifts everything out already.
+
+    Parameters
+    ----------
+    m : Module
+        Receives the logic.
+    value, amount : Value
+        The number, read as two's complement, and the unsigned shift in bits.
+    name : str
+        What the signals' names begin with.
+    """
+    width = len(value)
+    levels = min(len(amount), count_bits(width))
+    far = amount[levels:].any()
+    sticky: Value = Const(0, 1)
+    shifted = value.as_signed()
+    for level in reversed(range(levels)):
+        step = min(1 << level, width)
+        taken = Signal(name=f"{name}_by_{1 << level}")
+        wider = Signal(signed(width), name=f"{name}_{1 << level}")
+        lost = Signal(name=f"{name}_lost_{1 << level}")
+        m.d.comb += [
+            taken.eq(amount[level] | far),
+            wider.eq(Mux(taken, shifted >> step, shifted)),
+            lost.eq(sticky | (taken & shifted[:step].any())),
+        ]
+        shifted, sticky = wider, lost
+    return shifted, sticky
+
+
+def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value, Value]:
+    """Shift out the leading run of bits that equal the sign: (shifted, run length).
+
+    Zeros come in from the right, so that the top bit of the result differs from the sign, except where all
+    bits are 0 as the sign: there the length is all ones, at least the width. It has bit_length(width) bits. Count
+    and shift share their stages: whether the top 2^i bits are all sign is bit i of the length and moves the
+    value at once.
+
+    Parameters
+    ----------
+    m : Module
+        Receives the logic.
+    value : Value
+        The bits right of the sign bit.
+    sign : Value
+        The bit whose run is counted.
+    name : str
+        What the signals' names begin with.
+    """
+    width = len(value)
+    length: list[Value] = []
+    shifted: Value = value
+    for level in reversed(range(count_bits(width))):
+        step = 1 << level
+        run = Signal(name=f"{name}_run_{step}")
+        moved = Signal(width, name=f"{name}_{step}")
+        m.d.comb += [
+            run.eq(shifted[width - step :] == sign.replicate(step)),
+            moved.eq(Mux(run, Cat(Const(0, step), shifted[: width - step]), shifted)),
+        ]
+        length.insert(0, run)
+        shifted = moved
+    return shifted, Cat(*length)

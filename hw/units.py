@@ -1,0 +1,163 @@
+"""The registry of units: what generate, verify and the tests know about each by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from positcore.hw.adder import Adder
+from positcore.hw.decode import Decoder
+from positcore.hw.encode import Encoder
+from positcore.hw.mac import QuireMac
+from positcore.hw.multiplier import Multiplier
+from positcore.mac import MacSpec
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+
+__all__ = ["UNITS", "Design", "Unit", "unit"]
+
+Builder = Callable[[MacSpec, int], "wiring.Component"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A kind of hardware: how it is built, and what can be said of it without building it.
+
+    Parameters
+    ----------
+    name : str
+        What users call it.
+    summary : str
+        What it computes, in a line.
+    build : callable
+        (spec, stages) → component.
+    cuts : tuple of str
+        Where its pipeline can be cut, in order of preference; as many as `stages` may be.
+    operands : int
+        How many codes it takes at a time; 0 for a raw form.
+    item : str
+        What it takes one of in each cycle.
+    streaming : bool
+        Whether it speaks a stream's handshake, with a spec of its own, rather than take an item every cycle.
+    """
+
+    name: str
+    summary: str
+    build: Builder
+    cuts: tuple[str, ...]
+    operands: int
+    item: str
+    streaming: bool = False
+
+
+def _encoder(spec: MacSpec, stages: int) -> Encoder:
+    fmt = spec.out
+    return Encoder(fmt, scale_bits=fmt.scale_bits + 1, fraction_bits=fmt.fraction_bits + 2, stages=stages)
+
+
+UNITS: dict[str, Unit] = {
+    entry.name: entry
+    for entry in (
+        Unit("decode", "the raw form of a code", lambda spec, stages: Decoder(spec.out, stages=stages),
+             Decoder.CUTS, 1, "code"),
+        Unit("encode", "the code nearest to an unrounded raw form", _encoder, Encoder.CUTS, 0, "raw form"),
+        Unit("add", "a + b, rounded once", lambda spec, stages: Adder(spec.out, stages=stages),
+             Adder.CUTS, 2, "pair"),
+        Unit("sub", "a - b, rounded once",
+             lambda spec, stages: Adder(spec.out, subtract=True, stages=stages), Adder.CUTS, 2, "pair"),
+        Unit("mul", "a * b, rounded once", lambda spec, stages: Multiplier(spec.out, stages=stages),
+             Multiplier.CUTS, 2, "pair"),
+        Unit("mac", "dot products, summed exactly in a quire and rounded once",
+             lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term", streaming=True),
+    )
+}  # fmt: skip
+
+
+def unit(name: str) -> Unit:
+    """The unit of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those that there are.
+    """
+    if name not in UNITS:
+        raise ValueError(f"unknown unit {name!r}; the units are: {', '.join(UNITS)}")
+    return UNITS[name]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A unit, its spec and its pipeline: all that its text depends on, besides the version.
+
+    Parameters
+    ----------
+    unit : Unit or str
+        A unit of the registry, or its name.
+    spec : MacSpec
+        What it computes. Units other than the MAC have one format, which stands as input and output.
+    stages : int
+        Registers in its pipeline; they change no bit of its results.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the unit is unknown, or does not take that spec or so many stages.
+    """
+
+    unit: Unit
+    spec: MacSpec
+    stages: int = 0
+
+    def __post_init__(self) -> None:
+        from positcore.hw.parameters import check_spec, check_stages
+
+        chosen = unit(self.unit) if isinstance(self.unit, str) else self.unit
+        object.__setattr__(self, "unit", chosen)
+        check_spec(chosen.name, self.spec)
+        check_stages(chosen.name, self.stages, chosen.cuts)
+        if not chosen.streaming and self.spec != MacSpec(self.spec.out):
+            raise ValueError(
+                f"{chosen.name}: has one format and no accumulator; drop the output format and the accumulator"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.unit.name}[{self.spec_text}]"
+
+    @property
+    def spec_text(self) -> str:
+        """The spec in words: that of a MAC, or the format of any other unit."""
+        return str(self.spec) if self.unit.streaming else str(self.spec.out)
+
+    @property
+    def name(self) -> str:
+        """The name of the emitted module: `posit_add_8_2`, `posit_mac_8_2_quire31_s2`."""
+        tag = self.spec.tag if self.unit.streaming else self.spec.out.tag
+        return f"posit_{self.unit.name}_{tag}" + (f"_s{self.stages}" if self.stages else "")
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an input (of a MAC, the last term) to its result."""
+        return self.stages + self.unit.streaming
+
+    @property
+    def command(self) -> str:
+        """The command that emits this design, less its `-o`."""
+        spec = self.spec
+        words = [f"positcore generate {self.unit.name} --format {spec.a.spelling}"]
+        if self.unit.streaming:
+            if spec.b != spec.a:
+                words.append(f"--second-format {spec.b.spelling}")
+            if spec.out != spec.a:
+                words.append(f"--output-format {spec.out.spelling}")
+            if spec.accumulator.carry_bits != 31:
+                words.append(f"--carry-bits {spec.accumulator.carry_bits}")
+        if self.stages:
+            words.append(f"--stages {self.stages}")
+        return " ".join(words)
+
+    def component(self) -> Any:
+        """A new component of this design."""
+        return self.unit.build(self.spec, self.stages)

