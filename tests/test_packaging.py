@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -83,12 +84,12 @@ def test_the_bare_install_needs_numpy_and_numba_alone(wheel):
 
 
 def test_constraints_pin_what_the_project_names():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert pins["torch"] == "2.13.0"  # without +cpu: every index has that version
-    direct = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    for requirement in direct:
+    named = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    for requirement in named:
         name = requirement.split(">")[0].split("[")[0]
         assert name in {"positcore", "setuptools"} | set(pins), f"{name} is not pinned in constraints.txt"
 
@@ -97,7 +98,7 @@ def test_the_checks_of_a_change_are_the_commands_of_the_readme():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=10)
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in ("make lint", "make test"):
-        assert command in script.read_text()
+        assert command in script.read_text(encoding="utf-8")
         assert command in readme

@@ -15,7 +15,7 @@ from positcore.scalar import split
 __all__ = ["bit_fields", "exact_text", "hex_text", "join_fields", "rounded_text", "table", "wants_color"]
 
 _COLORS = ("31", "33", "36", "32")  # sign red, regime yellow, exponent cyan, fraction green
-_LONGEST = 24  # characters of an exact decimal; beyond it a value is shown as m×2^e
+_LONGEST = 24  # characters of an exact decimal; beyond it a value is shown as m*2^e
 
 
 def hex_text(fmt: PositFormat, code: int) -> str:
@@ -56,7 +56,7 @@ def exact_text(x: Fraction) -> str:
         return sign + text
     zeros = (numerator & -numerator).bit_length() - 1
     odd = numerator >> zeros
-    return f"{sign}{'' if odd == 1 else f'{odd}×'}2^{zeros - exponent}"
+    return f"{sign}{'' if odd == 1 else f'{odd}*'}2^{zeros - exponent}"
 
 
 def rounded_text(x: Fraction, digits: int = 3) -> str:

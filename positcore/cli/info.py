@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
         ("codes", f"{fmt.mask + 1}, in {fmt.dtype}"),
         ("NaR", hex_text(fmt, fmt.nar)),
         ("useed", f"2^{1 << fmt.es} = {fmt.useed}"),
-        ("minpos", f"2^{-fmt.max_scale} ≈ {rounded_text(least)}"),
-        ("maxpos", f"2^{fmt.max_scale} ≈ {rounded_text(1 / least)}"),
+        ("minpos", f"2^{-fmt.max_scale}, about {rounded_text(least)}"),
+        ("maxpos", f"2^{fmt.max_scale}, about {rounded_text(1 / least)}"),
         ("dynamic range", f"{decades:.1f} decades"),
         ("significand bits", f"{fmt.significand_bits} at most, the hidden bit included"),
         ("underflow", _underflow(fmt.underflow, least / fmt.useed)),
-        ("quire", f"{fmt.quire_bits()} bits: sign, 31 carry, 4·{fmt.max_scale}; LSB weighs 2^{-2 * fmt.max_scale}"),
+        ("quire", f"{fmt.quire_bits()} bits: sign, 31 carry, 4*{fmt.max_scale}; LSB weighs 2^{-2 * fmt.max_scale}"),
         ("tensor dtype", str(fmt.tensor_dtype)),
     ]
     print(table(rows))

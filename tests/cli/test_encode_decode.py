@@ -252,8 +252,8 @@ def test_wants_color(monkeypatch):
         (Fraction(1, 1024), "0.0009765625"),
         (Fraction(2) ** 56, "72057594037927936"),
         (Fraction(2) ** 480, "2^480"),
-        (-5 * Fraction(2) ** -120, "-5×2^-120"),
-        (3 * Fraction(2) ** 100, "3×2^100"),
+        (-5 * Fraction(2) ** -120, "-5*2^-120"),
+        (3 * Fraction(2) ** 100, "3*2^100"),
     ],
 )
 def test_exact_text(value, text):

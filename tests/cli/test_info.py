@@ -21,12 +21,12 @@ def test_standard_8_bit_format(capsys):
         "codes": "256, in uint8",
         "NaR": "0x80",
         "useed": "2^4 = 16",
-        "minpos": "2^-24 ≈ 5.96e-8",
-        "maxpos": "2^24 ≈ 1.68e+7",
+        "minpos": "2^-24, about 5.96e-8",
+        "maxpos": "2^24, about 1.68e+7",
         "dynamic range": "14.4 decades",
         "significand bits": "4 at most, the hidden bit included",
         "underflow": "none, a nonzero value never rounds to 0",
-        "quire": "128 bits: sign, 31 carry, 4·24; LSB weighs 2^-48",
+        "quire": "128 bits: sign, 31 carry, 4*24; LSB weighs 2^-48",
         "tensor dtype": "float32",
     }
 
