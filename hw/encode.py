@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from positcore.format import PositFormat
-from positcore.hw.parameters import check_format, check_stages, check_width
+from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import RawLayout
 from positcore.hw.shifters import shift_right_sticky
@@ -30,7 +30,7 @@ class Encoder(wiring.Component):
     fmt : PositFormat
         The format of the code.
     scale_bits : int
-        Width of the signed scale that comes in, more than es; any value in it is rounded correctly.
+        Width of the signed scale that comes in; any value in it is rounded correctly.
     fraction_bits : int
         Width of the fraction that comes in.
     stages : int
@@ -50,7 +50,6 @@ class Encoder(wiring.Component):
 
     def __init__(self, fmt: PositFormat, *, scale_bits: int, fraction_bits: int, stages: int = 0):
         self.fmt = check_format("Encoder", fmt)
-        check_width("Encoder", "scale_bits", scale_bits, fmt.es + 1)
         self.raw_layout = RawLayout(scale_bits, fraction_bits, sticky=True)
         self.stages = check_stages("Encoder", stages, self.CUTS)
         super().__init__({"raw": In(self.raw_layout), "code": Out(fmt.n)})
@@ -67,7 +66,8 @@ class Encoder(wiring.Component):
         pipeline = Pipeline(m, self.CUTS, self.stages)
 
         # {regime, exponent} as it will stand in the code, and the regime's run length less one.
-        flipped = raw.scale ^ raw.sign.replicate(self.raw_layout.scale_bits)
+        flipped = Signal(max(self.raw_layout.scale_bits, fmt.es + 1))
+        m.d.comb += flipped.eq(raw.scale ^ raw.sign.replicate(len(flipped)).as_signed())
         exponent, negative = flipped[: fmt.es], flipped[-1]
         regime = flipped[fmt.es : -1]
         run = Signal(len(regime), name="run")
