@@ -32,7 +32,7 @@ def downloadable() -> tuple[str, ...]:
     return ("fashion-mnist",)
 
 
-def download(name: str, root: str | os.PathLike[str] | None = None, base_url: str = FASHION_MNIST_URL) -> Path:
+def download(name: str, root: str | os.PathLike[str] | None = None, base_url: str | None = None) -> Path:
     """Fetch a set's official files into `root`/FashionMNIST/raw, and return the root.
 
     A file that is there already and has the right MD5 is left alone. Each file is written aside and renamed
@@ -45,8 +45,8 @@ def download(name: str, root: str | os.PathLike[str] | None = None, base_url: st
         `fashion-mnist`; the other sets have no such download.
     root : path, optional
         By default $POSITCORE_DATA, or else the per-user cache.
-    base_url : str
-        The folder that holds the four .gz files, for instance that of a mirror.
+    base_url : str, optional
+        The folder that holds the four .gz files: a mirror's, instead of the official one.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def download(name: str, root: str | os.PathLike[str] | None = None, base_url: st
     folder.mkdir(parents=True, exist_ok=True)
     for file, md5 in FASHION_MNIST_MD5.items():
         if not _has_md5(folder / file, md5):
-            _fetch(f"{base_url.rstrip('/')}/{file}", folder / file, md5)
+            _fetch(f"{(base_url or FASHION_MNIST_URL).rstrip('/')}/{file}", folder / file, md5)
     return root
 
 

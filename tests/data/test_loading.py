@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from positcore.data import NAMES, SPLITS, load, places
+from positcore.data import NAMES, SPLITS, fetch, load, places
 from positcore.errors import DataFileError
 
 FOLDERS = [
@@ -168,6 +169,23 @@ def test_download_only_if_nothing_is_there(tiny, tmp_path, monkeypatch):
         found = load("fashion-mnist", "train", tmp_path / "new", download=True)
         tiny.assert_loaded(found, "fashion-mnist")
     assert fetched == [tmp_path / "new"]
+
+
+def test_download_and_load(tiny, tmp_path, monkeypatch):
+    for split in SPLITS:
+        tiny.write("fashion-mnist", tmp_path / "mirror", split, compress=True)
+    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (tmp_path / "mirror").iterdir()}
+    assert set(sums) == set(fetch.FASHION_MNIST_MD5)
+    monkeypatch.setattr(fetch, "FASHION_MNIST_MD5", sums)
+    monkeypatch.setattr(fetch, "FASHION_MNIST_URL", (tmp_path / "mirror").as_uri())
+    tiny.assert_loaded(load("fashion-mnist", "train", download=True), "fashion-mnist")
+    tiny.assert_loaded(load("fashion-mnist", "test"), "fashion-mnist", "test")
+
+
+def test_download_without_a_network(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "FASHION_MNIST_URL", (tmp_path / "nowhere").as_uri())
+    with pytest.raises(DataFileError, match=r"nowhere/train-images-idx3-ubyte.gz: cannot be downloaded to"):
+        load("fashion-mnist", "train", download=True)
 
 
 # The real sets, where this machine has them ---------------------------------------------------------
