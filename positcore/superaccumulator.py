@@ -12,11 +12,11 @@ from typing import Any
 from positcore.jit import count_leading_zeros, float_bits, float_from_bits, kernel
 from positcore.odd import two_product
 
-__all__ = ["accumulate", "exact_dots", "limb_count", "read"]
+__all__ = ["LIMBS", "accumulate", "exact_dots", "read"]
 
 _FRACTION = (1 << 52) - 1
 _LOW = (1 << 32) - 1
-limb_count = 2046 // 32 + 4  # every float64 exponent, and headroom for 2^63 of the largest
+LIMBS = 2046 // 32 + 4  # every float64 exponent, and headroom for 2^63 of the largest
 
 
 @kernel

@@ -1,0 +1,180 @@
+"""Patches of images: a convolution's geometry, its operands as matrix columns, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from positcore.jit import kernel
+from positcore.threads import run_split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Geometry", "fold", "gather_patches", "gather_taps", "spread", "unfold"]
+
+_GRAIN = 1 << 15
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Kernel size, stride, zero padding and dilation of a 2-D convolution, each (vertical, horizontal)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The output's height and width: (size + 2·padding − dilation·(kernel − 1) − 1) // stride + 1."""
+        height, width = (
+            (size[i] + 2 * self.padding[i] - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1
+            for i in (0, 1)
+        )
+        return height, width
+
+    @property
+    def taps(self) -> int:
+        """Positions of the kernel, kh·kw."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int, int, int, int, int]:
+        """All eight numbers, as the kernels take them."""
+        return *self.kernel, *self.stride, *self.padding, *self.dilation
+
+
+def unfold(x: NDArray[Any], geometry: Geometry) -> NDArray[np.float64]:
+    """The patches of images (N, C, H, W) as columns: (C·kh·kw, N·OH·OW), zero where the padding is."""
+    n, c, h, w = x.shape
+    oh, ow = geometry.output_size((h, w))
+    columns = np.empty((c * geometry.taps, n, oh, ow))
+    run_split(
+        lambda i, j: _unfold_into(x, *geometry.numbers, i, columns[i:j]),
+        len(columns),
+        max(1, _GRAIN // max(1, n * oh * ow)),
+    )
+    return columns.reshape(len(columns), -1)
+
+
+@kernel
+def _unfold_into(
+    x: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int, first: int, columns: Any
+) -> None:
+    h, w = x.shape[2], x.shape[3]
+    oh, ow = columns.shape[2], columns.shape[3]
+    for r in range(columns.shape[0]):
+        c = (first + r) // (kh * kw)
+        top = (first + r) // kw % kh * dv - pv
+        left = (first + r) % kw * dh - ph
+        start = min(ow, max(0, -(left // sh)))
+        stop = max(start, min(ow, (w - 1 - left) // sh + 1))
+        for n in range(columns.shape[1]):
+            for i in range(oh):
+                y = top + i * sv
+                row = columns[r, n, i]
+                if y < 0 or y >= h:
+                    row[:] = 0.0
+                    continue
+                row[:start] = 0.0
+                row[stop:] = 0.0
+                source = x[n, c, y]
+                if sh == 1:
+                    for j in range(start, stop):
+                        row[j] = source[left + j]
+                else:
+                    for j in range(start, stop):
+                        row[j] = source[left + j * sh]
+
+
+def fold(columns: NDArray[np.float64], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[np.float64]:
+    """The adjoint of `unfold`: columns (C·kh·kw, N·OH·OW) summed where patches overlap, (C, N, H, W)."""
+    oh, ow = geometry.output_size(size)
+    channels = len(columns) // geometry.taps
+    shaped = columns.reshape(len(columns), images, oh, ow)
+    out = np.zeros((channels, images, *size))
+    taps = geometry.taps
+    run_split(
+        lambda i, j: _fold_into(shaped[i * taps : j * taps], *geometry.numbers, out[i:j]),
+        channels,
+        max(1, _GRAIN // max(1, taps * images * oh * ow)),
+    )
+    return out
+
+
+@kernel
+def _fold_into(columns: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int, out: Any) -> None:
+    h, w = out.shape[2], out.shape[3]
+    oh, ow = columns.shape[2], columns.shape[3]
+    for r in range(columns.shape[0]):
+        top = r // kw % kh * dv - pv
+        left = r % kw * dh - ph
+        start = min(ow, max(0, -(left // sh)))
+        stop = max(start, min(ow, (w - 1 - left) // sh + 1))
+        for n in range(columns.shape[1]):
+            for i in range(oh):
+                y = top + i * sv
+                if y < 0 or y >= h:
+                    continue
+                target = out[r // (kh * kw), n, y]
+                row = columns[r, n, i]
+                if sh == 1:
+                    for j in range(start, stop):
+                        target[left + j] += row[j]
+                else:
+                    for j in range(start, stop):
+                        target[left + j * sh] += row[j]
+
+
+def gather_patches(x: NDArray[Any], geometry: Geometry, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Chosen columns of `unfold(x, geometry)` as rows: (columns, C·kh·kw)."""
+    oh, ow = geometry.output_size((x.shape[2], x.shape[3]))
+    out = np.empty((columns.size, x.shape[1] * geometry.taps))
+    _gather_patches(x, *geometry.numbers, oh, ow, columns, out)
+    return out
+
+
+@kernel
+def _gather_patches(
+    x: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int,
+    oh: int, ow: int, columns: Any, out: Any,
+) -> None:  # fmt: skip
+    h, w = x.shape[2], x.shape[3]
+    for s in range(columns.size):
+        n = columns[s] // (oh * ow)
+        top = columns[s] // ow % oh * sv - pv
+        left = columns[s] % ow * sh - ph
+        at = 0
+        for c in range(x.shape[1]):
+            for ki in range(kh):
+                for kj in range(kw):
+                    y, z = top + ki * dv, left + kj * dh
+                    out[s, at] = x[n, c, y, z] if 0 <= y < h and 0 <= z < w else 0.0
+                    at += 1
+
+
+def gather_taps(x: NDArray[Any], geometry: Geometry, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Chosen rows of `unfold(x, geometry)`: (rows, N·OH·OW)."""
+    n, _, h, w = x.shape
+    oh, ow = geometry.output_size((h, w))
+    out = np.empty((rows.size, n, oh, ow))
+    for s, row in enumerate(rows):
+        _unfold_into(x, *geometry.numbers, int(row), out[s : s + 1])
+    return out.reshape(rows.size, -1)
+
+
+def spread(gradient: NDArray[Any], geometry: Geometry, size: tuple[int, int]) -> tuple[NDArray[Any], Geometry]:
+    """An output gradient with zeros put in, and the geometry under which its patches meet the flipped kernel.
+
+    The gradient of a convolution's input of height and width `size` is one dot product per element: of a
+    patch of the spread gradient (N, O, ·, ·) with the kernel turned by half a turn.
+    """
+    n, channels, oh, ow = gradient.shape
+    (sv, sh), (pv, ph), (dv, dh), (kh, kw) = geometry.stride, geometry.padding, geometry.dilation, geometry.kernel
+    out = np.zeros((n, channels, size[0] + 2 * pv - dv * (kh - 1), size[1] + 2 * ph - dh * (kw - 1)), gradient.dtype)
+    out[:, :, ::sv, ::sh][:, :, :oh, :ow] = gradient
+    # A patch ends where the input element lies, so it begins dilation·(kernel − 1) before.
+    margin = (dv * (kh - 1) - pv, dh * (kw - 1) - ph)
+    return out, Geometry(geometry.kernel, (1, 1), margin, geometry.dilation)

@@ -1,0 +1,20 @@
+"""The PyTorch bridge: networks trained and tested in exactly the arithmetic that a `Policy` describes.
+
+A normal PyTorch loop works on the twin of a float model::
+
+    policy = pnn.Policy.parse("O12-L12-FBG8q")
+    twin = pnn.convert(model, policy)
+    loss_function = pnn.CrossEntropyLoss(policy)
+    optimizer = pnn.SGD(twin.parameters(), policy, lr=1 / 16, momentum=0.5)
+
+and `pnn.use_backend("rtl")` runs its matrix products in the simulated hardware, with the same bits.
+"""
+
+from positcore.nn.backends import use_backend
+from positcore.nn.convert import convert
+from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
+from positcore.nn.optim import SGD
+from positcore.nn.policy import Policy, Stage
+from positcore.nn.tensors import quantize
+
+__all__ = ["SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Policy", "Stage", "convert", "quantize", "use_backend"]

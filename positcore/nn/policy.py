@@ -1,0 +1,140 @@
+"""`Policy`: which format and accumulator each stage of training uses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from positcore.format import PositFormat
+from positcore.mac import MacSpec, Quire
+
+__all__ = ["Policy", "Stage"]
+
+_STAGES = {"O": "optimizer", "L": "loss", "F": "forward", "B": "backward", "G": "gradient"}
+_EXPECTED = (
+    "a policy is written like O12-L12-FBG8q: letters O (optimizer), L (loss), F (forward), B (backward), "
+    "G (gradient), then the posit size, then q where sums go through a quire and u for underflow"
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: its format, and the accumulator of its sums (None: the stage sums nothing)."""
+
+    format: PositFormat
+    accumulator: Quire | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The stage as it stands after its letter in the thesis's notation: `8q`, or `8/1q` for es = 1."""
+        es = "" if self.format.es == 2 else f"/{self.format.es}"
+        return f"{self.format.n}{es}" + ("u" if self.format.underflow else "") + ("q" if self.accumulator else "")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Formats and accumulators of the five stages of training, as in PositNN (Raposo 2021, §5).
+
+    Parameters
+    ----------
+    optimizer : Stage
+        O: master weights, optimizer state and update.
+    loss : Stage
+        L: soft-max, loss and its gradient. Its sums go through a quire.
+    forward : Stage
+        F: activations, and the copy of the weights that the forward pass reads.
+    backward : Stage
+        B: gradients between layers, and the copy of the weights that the backward pass reads.
+    gradient : Stage
+        G: gradients of parameters.
+
+    Raises
+    ------
+    ValueError
+        If a stage that multiplies matrices (F, B, G) has no accumulator, or the loss stage has n > 16.
+    """
+
+    optimizer: Stage
+    loss: Stage
+    forward: Stage
+    backward: Stage
+    gradient: Stage
+
+    def __post_init__(self) -> None:
+        for letter in "FBG":
+            stage: Stage = getattr(self, _STAGES[letter])
+            if stage.accumulator is None:
+                raise ValueError(
+                    f"Policy: the {_STAGES[letter]} stage sums products and needs an accumulator; "
+                    f"write {letter}{stage.suffix}q for a quire"
+                )
+        if self.loss.format.n > 16:
+            raise ValueError(
+                f"Policy: the loss stage needs exp and log, built for n ≤ 16, not {self.loss.format}; take L16 or less"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Policy:
+        """Read the thesis's notation, such as `O12-L12-FBG8q`.
+
+        Each group is stage letters, a size n, optionally `/es` (2 unless told), `u` for underflow and `q`
+        for a quire.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the text is not of that form, or a stage is missing or named twice.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"Policy.parse: {_EXPECTED}; not {text!r}")
+        stages: dict[str, Stage] = {}
+        for group in text.strip().split("-"):
+            found = re.fullmatch(r"([OLFBG]+)(\d+)(?:/(\d+))?(u?q?|qu)", group)
+            if not found:
+                raise ValueError(f"Policy.parse: {group!r} in {text!r} is not a stage; {_EXPECTED}")
+            letters, n, es, flags = found.groups()
+            stage = Stage(
+                PositFormat(int(n), 2 if es is None else int(es), "u" in flags), Quire() if "q" in flags else None
+            )
+            for letter in letters:
+                if letter in stages:
+                    raise ValueError(f"Policy.parse: stage {letter} is named twice in {text!r}")
+                stages[letter] = stage
+        missing = [letter for letter in _STAGES if letter not in stages]
+        if missing:
+            raise ValueError(f"Policy.parse: stage {', '.join(missing)} is missing in {text!r}; {_EXPECTED}")
+        return cls(**{name: stages[letter] for letter, name in _STAGES.items()})
+
+    def __str__(self) -> str:
+        groups: dict[str, str] = {}
+        for letter, name in _STAGES.items():
+            suffix = getattr(self, name).suffix
+            groups[suffix] = groups.get(suffix, "") + letter
+        return "-".join(f"{letters}{suffix}" for suffix, letters in groups.items())
+
+    # The datapaths of the matrix products ----------------------------------------------------------
+
+    @property
+    def forward_mac(self) -> MacSpec:
+        """Activations (F) times weights (F), rounded to F."""
+        return _mac(self.forward, self.forward, self.forward)
+
+    @property
+    def backward_mac(self) -> MacSpec:
+        """Output gradients (B) times weights (B), rounded to B."""
+        return _mac(self.backward, self.backward, self.backward)
+
+    @property
+    def gradient_mac(self) -> MacSpec:
+        """Output gradients (B) times activations (F), rounded to G."""
+        return _mac(self.backward, self.forward, self.gradient)
+
+    @property
+    def loss_mac(self) -> MacSpec:
+        """Sums in the loss (L), through a quire."""
+        return MacSpec(self.loss.format, self.loss.format, self.loss.accumulator or Quire())
+
+
+def _mac(a: Stage, b: Stage, out: Stage) -> MacSpec:
+    assert out.accumulator is not None
+    return MacSpec((a.format, b.format), out.format, out.accumulator)

@@ -1,0 +1,109 @@
+"""Tensors that hold posit values, and the golden operations on them.
+
+A posit tensor is a float tensor whose values are posits (`PositFormat.tensor_dtype`); NaR is nan. These
+functions share memory with NumPy where they can, and know nothing of autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from positcore import arithmetic
+from positcore.codec import decode, encode, round_values
+from positcore.format import PositFormat
+from positcore.functions import table
+from positcore.threads import get_num_threads, set_num_threads
+
+__all__ = ["add", "as_array", "as_tensor", "div", "exp", "fma", "log", "mul", "quantize", "sub", "use_torch_threads"]
+
+
+def use_torch_threads() -> None:
+    """Let kernels use as many threads as PyTorch does."""
+    if get_num_threads() != torch.get_num_threads():
+        set_num_threads(torch.get_num_threads())
+
+
+def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
+    """A tensor's values as a NumPy array, sharing its memory.
+
+    Raises
+    ------
+    TypeError
+        If the tensor is not of floats, or not on the CPU.
+    """
+    if not x.is_floating_point():
+        raise TypeError(f"posit operations take float tensors that hold posit values, not {x.dtype}")
+    if x.device.type != "cpu":
+        raise TypeError(f"posit operations run on CPU tensors, not on {x.device}; move it with .cpu()")
+    return x.detach().numpy()
+
+
+def as_tensor(x: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
+    """A NumPy array as a tensor, sharing its memory."""
+    return torch.from_numpy(x)
+
+
+def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
+    """`x` rounded to values of `fmt`: nearest, ties to the even code; inf and nan give NaR (nan).
+
+    Parameters
+    ----------
+    fmt : PositFormat
+    x : float tensor of any shape
+
+    Returns
+    -------
+    tensor of `fmt.tensor_dtype`, the shape of `x`
+    """
+    use_torch_threads()
+    return as_tensor(round_values(fmt, as_array(x), fmt.tensor_dtype))
+
+
+def add(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
+    """x + y, rounded once to `fmt`; operands broadcast."""
+    return _apply(arithmetic.values_add, fmt, x, y)
+
+
+def sub(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
+    """x − y, rounded once to `fmt`; operands broadcast."""
+    return _apply(arithmetic.values_sub, fmt, x, y)
+
+
+def mul(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
+    """x · y, rounded once to `fmt`; operands broadcast."""
+    return _apply(arithmetic.values_mul, fmt, x, y)
+
+
+def div(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
+    """x / y, rounded once to `fmt`; operands broadcast; x / 0 is NaR."""
+    return _apply(arithmetic.values_div, fmt, x, y)
+
+
+def fma(fmt: PositFormat, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """x · y + z, rounded once to `fmt`; operands broadcast."""
+    return _apply(arithmetic.values_fma, fmt, x, y, z)
+
+
+def exp(fmt: PositFormat, x: Tensor) -> Tensor:
+    """e^x, correctly rounded to `fmt` (n ≤ 16); `x` holds values of `fmt`."""
+    return _look_up(fmt, "exp", x)
+
+
+def log(fmt: PositFormat, x: Tensor) -> Tensor:
+    """The natural logarithm, correctly rounded to `fmt` (n ≤ 16); `x` holds values of `fmt`."""
+    return _look_up(fmt, "log", x)
+
+
+def _apply(op: Callable[..., Any], fmt: PositFormat, *operands: Tensor) -> Tensor:
+    use_torch_threads()
+    return as_tensor(op(fmt, *[as_array(x) for x in operands]))
+
+
+def _look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
+    use_torch_threads()
+    return as_tensor(decode(fmt, table(fmt, name)[encode(fmt, as_array(x))], fmt.tensor_dtype))
