@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from positcore.hw import golden
 from positcore.hw.adder import Adder
 from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
@@ -15,10 +16,12 @@ from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+    from numpy.typing import NDArray
 
 __all__ = ["UNITS", "Design", "Unit", "unit"]
 
 Builder = Callable[[MacSpec, int], "wiring.Component"]
+Golden = Callable[[MacSpec, golden.Arrays], "dict[str, NDArray[Any]]"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Unit:
         How many codes it takes at a time; 0 for a raw form.
     item : str
         What it takes one of in each cycle.
-    streaming : bool
-        Whether it speaks a stream's handshake, with a spec of its own, rather than take an item every cycle.
+    golden : callable, optional
+        (spec, inputs by port) → outputs by port; None for a unit with a stream's handshake.
     """
 
     name: str
@@ -49,7 +52,12 @@ class Unit:
     cuts: tuple[str, ...]
     operands: int
     item: str
-    streaming: bool = False
+    golden: Golden | None = None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it speaks a stream's handshake and has a whole `MacSpec`, rather than one format."""
+        return self.golden is None
 
 
 def _encoder(spec: MacSpec, stages: int) -> Encoder:
@@ -60,17 +68,32 @@ def _encoder(spec: MacSpec, stages: int) -> Encoder:
 UNITS: dict[str, Unit] = {
     entry.name: entry
     for entry in (
-        Unit("decode", "the raw form of a code", lambda spec, stages: Decoder(spec.out, stages=stages),
-             Decoder.CUTS, 1, "code"),
-        Unit("encode", "the code nearest to an unrounded raw form", _encoder, Encoder.CUTS, 0, "raw form"),
-        Unit("add", "a + b, rounded once", lambda spec, stages: Adder(spec.out, stages=stages),
-             Adder.CUTS, 2, "pair"),
-        Unit("sub", "a - b, rounded once",
-             lambda spec, stages: Adder(spec.out, subtract=True, stages=stages), Adder.CUTS, 2, "pair"),
-        Unit("mul", "a * b, rounded once", lambda spec, stages: Multiplier(spec.out, stages=stages),
-             Multiplier.CUTS, 2, "pair"),
-        Unit("mac", "dot products, summed exactly in a quire and rounded once",
-             lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term", streaming=True),
+        Unit(
+            "decode", "the raw form of a code", lambda spec, stages: Decoder(spec.out, stages=stages),
+            Decoder.CUTS, 1, "code", lambda spec, inputs: golden.golden_decode(spec.out, inputs),
+        ),
+        Unit(
+            "encode", "the code nearest to an unrounded raw form", _encoder, Encoder.CUTS, 0, "raw form",
+            lambda spec, inputs: golden.golden_encode(
+                spec.out, inputs, fraction_bits=spec.out.fraction_bits + 2
+            ),
+        ),
+        Unit(
+            "add", "a + b, rounded once", lambda spec, stages: Adder(spec.out, stages=stages),
+            Adder.CUTS, 2, "pair", lambda spec, inputs: golden.golden_add(spec.out, inputs),
+        ),
+        Unit(
+            "sub", "a - b, rounded once", lambda spec, stages: Adder(spec.out, subtract=True, stages=stages),
+            Adder.CUTS, 2, "pair", lambda spec, inputs: golden.golden_sub(spec.out, inputs),
+        ),
+        Unit(
+            "mul", "a * b, rounded once", lambda spec, stages: Multiplier(spec.out, stages=stages),
+            Multiplier.CUTS, 2, "pair", lambda spec, inputs: golden.golden_mul(spec.out, inputs),
+        ),
+        Unit(
+            "mac", "dot products, summed exactly in a quire and rounded once",
+            lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term",
+        ),
     )
 }  # fmt: skip
 

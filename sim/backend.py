@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from positcore.gemm import check_operands
+from positcore.gemm.quire import check_capacity
 from positcore.mac import MacSpec
 from positcore.sim.stream import native_mac
 from positcore.threads import get_num_threads
@@ -56,6 +57,7 @@ def matmul(
         If there is no C++ compiler.
     """
     a, b, bias = check_operands(spec, a, b, bias)
+    check_capacity(spec, a.shape[1] + (bias is not None))
     (m, k), n = a.shape, b.shape[1]
     out = np.zeros((m, n), np.uint32)
     if out.size and (k or bias is not None):

@@ -1,0 +1,86 @@
+"""What the bits of each unit must be, from the golden model; arrays in, arrays out, by port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from positcore import arithmetic
+from positcore.codec import decode, encode
+from positcore.format import PositFormat
+from positcore.gemm import matmul
+from positcore.mac import MacSpec
+
+__all__ = ["Arrays", "golden_add", "golden_decode", "golden_dots", "golden_encode", "golden_mul", "golden_sub"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_BLOCK = 64  # dot products that share one golden matmul, whose diagonal they are
+
+
+def golden_add(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the adder."""
+    return {"code": arithmetic.add(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_sub(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the subtracter."""
+    return {"code": arithmetic.sub(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_mul(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the multiplier."""
+    return {"code": arithmetic.mul(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_decode(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The raw form of codes, from their values; fields that mean nothing for 0 and NaR are masked."""
+    x = decode(fmt, inputs["code"])
+    nar, zero, negative = np.isnan(x), x == 0, x < 0
+    # frexp: |fraction| in [1/2, 1), so that the significand is its double, or for −1/2 its quadruple.
+    part, exponent = np.frexp(np.where(nar | zero, 1.0, x))
+    edge = part == -0.5
+    significand = np.ldexp(part, np.where(edge, 2, 1))
+    fraction = np.ldexp(significand + np.where(negative, 2, -1), fmt.fraction_bits).astype(np.int64)
+    scale = exponent.astype(np.int64) - np.where(edge, 2, 1)
+    outputs = {
+        "fraction": np.ma.array(np.where(zero, 0, fraction), mask=nar),
+        "scale": np.ma.array(scale, mask=nar | zero),
+        "sign": np.ma.array(negative.astype(np.int64), mask=nar),
+        "zero": zero.astype(np.int64),
+        "nar": nar.astype(np.int64),
+    }
+    return outputs if fmt.fraction_bits else {k: v for k, v in outputs.items() if k != "fraction"}
+
+
+def golden_encode(fmt: PositFormat, inputs: Arrays, *, fraction_bits: int) -> dict[str, NDArray[Any]]:
+    """The codes of unrounded raw forms; one with sticky stands for the middle of its interval."""
+    fields = {name: np.asarray(column).astype(np.int64) for name, column in inputs.items()}
+    # Twice the format's largest scale and more saturates; float64 holds no more than 1023.
+    scale = np.clip(fields["scale"], -1000, 1000)
+    twice = 2 * fields["fraction"] + fields["sticky"]
+    significand = np.where(fields["sign"], -2.0, 1.0) + np.ldexp(twice.astype(np.float64), -fraction_bits - 1)
+    x = np.ldexp(significand, scale)
+    x = np.where(fields["zero"] != 0, 0.0, x)
+    return {"code": encode(fmt, np.where(fields["nar"] != 0, np.nan, x))}
+
+
+def golden_dots(
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], lengths: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    """The codes of dot products laid end to end in a and b; zeros that fill them up change none."""
+    starts = np.cumsum(lengths) - lengths
+    results = np.empty(lengths.size, spec.out.dtype)
+    order = np.argsort(lengths, kind="stable")
+    for at in range(0, lengths.size, _BLOCK):
+        chosen = order[at : at + _BLOCK]
+        columns = np.arange(lengths[chosen].max())
+        inside = columns < lengths[chosen, None]
+        index = np.where(inside, starts[chosen, None] + columns, 0)
+        rows = np.where(inside, a[index], 0).astype(spec.a.dtype)
+        others = np.where(inside, b[index], 0).astype(spec.b.dtype)
+        results[chosen] = np.diagonal(matmul(spec, rows, others.T))
+    return results

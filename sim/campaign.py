@@ -1,0 +1,231 @@
+"""`verify`: a unit's RTL, compiled, against the golden model, on all inputs or on directed-random ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from positcore.errors import MismatchError
+from positcore.format import PositFormat
+from positcore.hw.emit import FlatUnit
+from positcore.hw.golden import golden_dots
+from positcore.hw.units import Design
+from positcore.mac import MacSpec
+from positcore.sim.directed import all_inputs, directed_inputs, domain_bits, random_dots
+from positcore.sim.report import Mismatch, describe
+from positcore.sim.stream import NativeMac
+from positcore.sim.vectors import VectorUnit
+from positcore.sim.waveform import write_waveform
+
+__all__ = ["Report", "verify"]
+
+EXHAUSTIVE_BITS = 26  # a minute; beyond it vectors are drawn
+DEFAULT_VECTORS = 100_000
+DEFAULT_DOTS = 20_000
+_CHUNK = 1 << 16
+_DOTS_CHUNK = 1 << 12
+# Shares of 256 cycles in which producer and consumer act: free running, then stalls on either side and both.
+_PACES = ((256, 256), (128, 256), (256, 128), (90, 40), (200, 220))
+
+Progress = Callable[[int, int], None]
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a campaign did. It has compared something, and found no difference.
+
+    Parameters
+    ----------
+    unit, spec : str
+        What was verified.
+    stages : int
+        Its pipeline stages.
+    exhaustive : bool
+        Whether the vectors are all inputs.
+    vectors : int
+        Inputs compared; for a MAC, dot products.
+    mismatches : int
+        0.
+    seconds : float
+        Time of simulation and golden model, without compiling.
+    seed : int, optional
+        Of the vectors, if they were drawn.
+    """
+
+    unit: str
+    spec: str
+    stages: int
+    exhaustive: bool
+    vectors: int
+    mismatches: int
+    seconds: float
+    seed: int | None
+
+    @property
+    def vectors_per_s(self) -> float:
+        """Vectors compared in a second."""
+        return self.vectors / self.seconds if self.seconds else float("inf")
+
+    def __str__(self) -> str:
+        how = "all inputs" if self.exhaustive else f"seed {self.seed}"
+        return (
+            f"{self.unit} {self.spec}: {self.vectors:,} vectors ({how}), {self.mismatches} mismatches, "
+            f"{self.vectors_per_s:,.0f} vectors/s"
+        )
+
+
+def verify(
+    unit: str,
+    spec: PositFormat | MacSpec,
+    *,
+    exhaustive: bool | None = None,
+    vectors: int | None = None,
+    seed: int = 0,
+    stages: int = 0,
+    progress: Progress | None = None,
+    waveforms: Path | str | None = ".",
+    optimize: str = "-O2",
+    alter: Callable[[str], str] | None = None,
+) -> Report:
+    """Compare a unit's RTL with the golden model on every bit of its outputs.
+
+    Unless told, a unit is verified on all inputs where these are at most 2^20, else on directed-random vectors.
+    The vectors depend on the seed alone. A MAC gets dot products of random lengths, back to back, with NaR, zeros,
+    extremes and cancellation, under random stalls of producer and consumer.
+
+    Parameters
+    ----------
+    unit : str
+        decode, encode, add, sub, mul or mac.
+    spec : PositFormat or MacSpec
+        A MAC takes either; other units have one format.
+    exhaustive : bool, optional
+        True: all inputs, which may be 2^26 at most.
+    vectors : int, optional
+        How many to draw, at least 1: 100,000 unless told, or 20,000 dot products.
+    seed : int
+    stages : int
+        Pipeline stages of the unit.
+    progress : callable, optional
+        Called as progress(done, total), in vectors.
+    waveforms : path, optional
+        The folder for the waveform of a mismatch; None writes none.
+    optimize : str
+        The C++ compiler's optimization flag.
+    alter : callable, optional
+        Changes the RTLIL before it is compiled: how tests plant faults.
+
+    Raises
+    ------
+    MismatchError
+        At the first difference: operands, fields, both results, a line that reproduces it, the waveform's file.
+    TypeError, ValueError
+        If the unit, spec or number of vectors is not possible.
+    MissingToolError
+        If there is no C++ compiler.
+    """
+    design = Design(unit, MacSpec(spec) if isinstance(spec, PositFormat) else spec, stages)  # type: ignore[arg-type]
+    if exhaustive and vectors is not None:
+        raise ValueError("verify: exhaustive takes all inputs; drop vectors, or exhaustive")
+    if vectors is not None and (isinstance(vectors, bool) or not isinstance(vectors, int)):
+        raise TypeError(f"verify: vectors must be a positive integer, not {vectors!r}")
+    if vectors is not None and vectors < 1:
+        raise ValueError(f"verify: vectors must be a positive integer, not {vectors}: nothing would be checked")
+    if design.unit.streaming:
+        if exhaustive:
+            raise ValueError(f"verify: {unit} takes dot products of any length; use vectors and a seed")
+        mac = NativeMac(design, optimize=optimize, alter=alter)
+        batches = _dot_batches(mac, vectors or DEFAULT_DOTS, seed)
+        total, exhaustive = vectors or DEFAULT_DOTS, False
+    else:
+        flat = FlatUnit(design.component())
+        native = VectorUnit(flat, latency=design.latency, optimize=optimize, alter=alter)
+        bits = domain_bits(native.inputs)
+        if exhaustive and bits > EXHAUSTIVE_BITS:
+            raise ValueError(
+                f"verify: {design} has 2^{bits} inputs, more than 2^{EXHAUSTIVE_BITS}; use vectors and a seed"
+            )
+        exhaustive = exhaustive or (exhaustive is None and vectors is None and bits <= 20)
+        total = 1 << bits if exhaustive else vectors or DEFAULT_VECTORS
+        batches = _vector_batches(design, native, total, None if exhaustive else seed)
+
+    compared, seconds, start = 0, 0.0, time.perf_counter()
+    for count, mismatch in batches:
+        seconds = time.perf_counter() - start
+        if mismatch is not None:
+            path = write_waveform(design, mismatch, Path(waveforms)) if waveforms is not None else None
+            raise MismatchError(describe(design, mismatch, path, None if exhaustive else seed, total))
+        compared += count
+        if progress is not None:
+            progress(compared, total)
+    if not compared:
+        raise ValueError(f"verify: {design}: nothing was compared")
+    return Report(
+        unit, design.spec_text, stages, bool(exhaustive), compared, 0, seconds, None if exhaustive else seed
+    )
+
+
+def _vector_batches(
+    design: Design, native: VectorUnit, total: int, seed: int | None
+) -> Iterator[tuple[int, Mismatch | None]]:
+    """Compare chunk by chunk; gives the vectors of each and its first difference."""
+    assert design.unit.golden is not None
+    rng = np.random.default_rng(seed)
+    everything = all_inputs(native.inputs) if seed is None else None
+    for lo in range(0, total, _CHUNK):
+        count = min(_CHUNK, total - lo)
+        if everything is not None:
+            inputs = {name: column[lo : lo + count] for name, column in everything.items()}
+        else:
+            inputs = directed_inputs(design.spec.out, native.inputs, count, rng)
+        got = native.run(inputs)
+        want = design.unit.golden(design.spec, inputs)
+        if set(got) != set(want):
+            raise AssertionError(f"{design}: outputs {sorted(got)} but golden {sorted(want)}")
+        differs = np.zeros(count, bool)
+        for name, expected in want.items():
+            differs |= np.ma.filled(got[name] != np.ma.asarray(expected).astype(np.int64), False)
+        first = None
+        if differs.any():
+            at = int(differs.argmax())
+            first = Mismatch(
+                inputs={name: [int(column[at])] for name, column in inputs.items()},
+                got={name: int(column[at]) for name, column in got.items()},
+                want={name: int(np.ma.getdata(column)[at]) for name, column in want.items()},
+            )
+        yield count, first
+
+
+def _dot_batches(mac: NativeMac, total: int, seed: int) -> Iterator[tuple[int, Mismatch | None]]:
+    """Stream dot products chunk by chunk, each chunk at another pace."""
+    spec = mac.design.spec
+    rng = np.random.default_rng(seed)
+    for index, lo in enumerate(range(0, total, _DOTS_CHUNK)):
+        a, b, lengths = random_dots(spec, min(_DOTS_CHUNK, total - lo), rng)
+        ends = np.cumsum(lengths)
+        last = np.zeros(a.size, np.uint8)
+        last[ends - 1] = 1
+        valid_share, ready_share = _PACES[index % len(_PACES)]
+        got = mac.replay(
+            a.astype(np.uint32), b.astype(np.uint32), last,
+            seed=seed + index, valid_share=valid_share, ready_share=ready_share,
+        )  # fmt: skip
+        want = golden_dots(spec, a, b, lengths)
+        differs = got != want
+        first = None
+        if differs.any():
+            at = int(differs.argmax())
+            part = slice(int(ends[at] - lengths[at]), int(ends[at]))
+            first = Mismatch(
+                inputs={"a": a[part].tolist(), "b": b[part].tolist()},
+                got={"code": int(got[at])},
+                want={"code": int(want[at])},
+            )
+        yield lengths.size, first

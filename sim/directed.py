@@ -1,0 +1,108 @@
+"""Directed-random operands: what uniform codes would seldom meet, and all inputs where that is possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from positcore.format import PositFormat
+from positcore.hw.emit import Port
+from positcore.mac import MacSpec
+
+__all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots"]
+
+Columns = dict[str, NDArray[Any]]
+
+
+def domain_bits(ports: tuple[Port, ...]) -> int:
+    """The logarithm of the number of all inputs."""
+    return sum(port.width for port in ports)
+
+
+def all_inputs(ports: tuple[Port, ...]) -> Columns:
+    """Every input once: the bits of a counter, cut into ports."""
+    counter = np.arange(1 << domain_bits(ports), dtype=np.uint64)
+    columns = {}
+    for port in reversed(ports):
+        bits = counter & np.uint64((1 << port.width) - 1)
+        columns[port.name] = _as_port(port, bits)
+        counter = counter >> np.uint64(port.width)
+    return columns
+
+
+def directed_inputs(fmt: PositFormat, ports: tuple[Port, ...], count: int, rng: np.random.Generator) -> Columns:
+    """Inputs of a unit: related pairs of directed codes, or random fields with a share of special ones."""
+    names = [port.name for port in ports]
+    if names == ["code"]:
+        return {"code": directed_codes(fmt, count, rng)}
+    if names == ["a", "b"]:
+        a, b = directed_codes(fmt, count, rng), directed_codes(fmt, count, rng)
+        return {"a": a, "b": _related(fmt, a, b, rng)}
+    columns = {}
+    for port in ports:
+        bits = rng.integers(0, 1 << port.width, count, dtype=np.uint64)
+        if port.name in ("zero", "nar"):
+            bits = (rng.integers(0, 64, count) == 0).astype(np.uint64)
+        elif port.name == "fraction":  # sparse and dense fractions, so that ties are met
+            rest = rng.integers(0, port.width + 1, count).astype(np.uint64)
+            bits = np.where(rng.integers(0, 2, count) == 0, bits >> rest << rest, bits)
+        columns[port.name] = _as_port(port, bits)
+    return columns
+
+
+def directed_codes(fmt: PositFormat, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Codes of which half have regimes of every length alike, and one in sixteen is an extreme."""
+    codes = rng.integers(0, 1 << fmt.n, count, dtype=np.int64)
+    short = codes >> rng.integers(0, fmt.n, count)
+    codes = np.where(rng.integers(0, 2, count) == 0, short, codes)
+    codes = np.where(rng.integers(0, 2, count) == 0, codes ^ fmt.maxpos_code, codes)
+    one = 1 << (fmt.n - 2)
+    extremes = np.array([0, fmt.nar, 1, fmt.maxpos_code, one, one + 1, 2, fmt.maxpos_code - 1], np.int64)
+    extreme = rng.choice(extremes, count) * rng.choice([1, -1], count)
+    codes = np.where(rng.integers(0, 16, count) == 0, extreme, codes)
+    return (codes & fmt.mask).astype(fmt.dtype)
+
+
+def _related(fmt: PositFormat, a: NDArray[Any], b: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """b, of which one in four is near a, −a or the code of 1/a: cancellation, carries, ties."""
+    near = a.astype(np.int64) + rng.integers(-3, 4, a.size)
+    reciprocal = (a.astype(np.int64) ^ fmt.maxpos_code) + rng.integers(-3, 4, a.size)
+    kind = rng.integers(0, 12, a.size)
+    related = np.select([kind == 0, kind == 1, kind == 2], [near, -near, reciprocal], b.astype(np.int64))
+    return (related & fmt.mask).astype(fmt.dtype)
+
+
+def random_dots(
+    spec: MacSpec, count: int, rng: np.random.Generator, *, longest: int = 64
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """Dot products of random lengths laid end to end: (a, b, lengths).
+
+    One in ten has a single term and as many have the longest length; half of the longer ones cancel, wholly or
+    but for one term; one in twenty holds NaR.
+    """
+    longest = min(longest, spec.accumulator.capacity)
+    lengths = rng.integers(1, longest + 1, count)
+    kind = rng.integers(0, 10, count)
+    lengths = np.select([kind == 0, kind == 1], [1, longest], np.minimum(lengths, rng.integers(1, 33, count)))
+    total = int(lengths.sum())
+    a, b = directed_codes(spec.a, total, rng), directed_codes(spec.b, total, rng)
+    a[a == spec.a.nar] = 0
+    b[b == spec.b.nar] = 0
+    starts = np.cumsum(lengths) - lengths
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        half = length // 2
+        if half and rng.integers(0, 2):
+            order = rng.permutation(half)
+            a[start + half : start + 2 * half] = (-a[start : start + half].astype(np.int64) & spec.a.mask)[order]
+            b[start + half : start + 2 * half] = b[start : start + half][order]
+        if not rng.integers(0, 20):
+            side, nar = ((a, spec.a.nar), (b, spec.b.nar))[rng.integers(0, 2)]
+            side[start + int(rng.integers(0, length))] = nar
+    return a, b, lengths.astype(np.int64)
+
+
+def _as_port(port: Port, bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    values = bits.astype(np.int64)
+    return values - (values >> (port.width - 1) << port.width) if port.signed else values

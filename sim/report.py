@@ -1,0 +1,94 @@
+"""What is said of a mismatch: operands with their fields, both results, and a line that reproduces it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from positcore.format import PositFormat
+from positcore.hw.units import Design
+from positcore.scalar import Posit, split
+
+__all__ = ["Mismatch", "code_text", "describe"]
+
+_TERMS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first input on which RTL and golden model differ.
+
+    Parameters
+    ----------
+    inputs : dict of str to list of int
+        The values at each input, one of them, or the terms of a dot product.
+    got, want : dict of str to int
+        The outputs of the RTL, and those of the golden model.
+    """
+
+    inputs: dict[str, list[int]]
+    got: dict[str, int]
+    want: dict[str, int]
+
+
+def code_text(fmt: PositFormat, code: int) -> str:
+    """A code with its fields and value: `0b01011010 = 0|10|11|010 = 10.0`."""
+    posit = Posit(fmt, code)
+    bits = f"{code:0{fmt.n}b}"
+    if code in (0, fmt.nar):
+        return f"0b{bits} = {posit}"
+    fields = split(fmt, code if code < fmt.nar else code & fmt.maxpos_code)
+    cuts = (1, fields.regime_bits, fields.exponent_bits, fields.fraction_bits)
+    parts, at = [], 0
+    for width in cuts:
+        if width:
+            parts.append(bits[at : at + width])
+        at += width
+    return f"0b{bits} = {'|'.join(parts)} = {posit}"
+
+
+def describe(design: Design, mismatch: Mismatch, waveform: Path | None, seed: int | None, total: int) -> str:
+    """The message of a mismatch."""
+    lines = [f"{design}: RTL and golden model differ"]
+    formats = _formats(design)
+    for name, values in mismatch.inputs.items():
+        for value in values[:_TERMS_SHOWN]:
+            lines.append(f"  {name:<8} {_text(formats.get(name), value)}")
+        if len(values) > _TERMS_SHOWN:
+            lines.append(f"  {name:<8} ... {len(values)} terms in all")
+    for name, want in mismatch.want.items():
+        got = mismatch.got[name]
+        sign = "==" if got == want else "!="
+        text = f"RTL {_text(formats.get(name), got)} {sign} golden {_text(formats.get(name), want)}"
+        lines.append(f"  {name:<8} {text}")
+    how = "--exhaustive" if seed is None else f"--vectors {total} --seed {seed}"
+    lines.append(f"  again    {design.command.replace(' generate ', ' verify ', 1)} {how}")
+    expression = _expression(design, mismatch)
+    if expression:
+        lines.append(f"  golden   {expression}")
+    if waveform is not None:
+        lines.append(f"  waveform {waveform}")
+    return "\n".join(lines)
+
+
+def _text(fmt: PositFormat | None, value: int) -> str:
+    return str(value) if fmt is None else code_text(fmt, value)
+
+
+def _formats(design: Design) -> dict[str, PositFormat]:
+    """The formats of the ports that carry codes."""
+    spec = design.spec
+    return {"a": spec.a, "b": spec.b, "code": spec.out}
+
+
+def _expression(design: Design, mismatch: Mismatch) -> str:
+    """A line of Python that computes the golden result."""
+    name, spec = design.unit.name, design.spec
+    start = 'python -c "import positcore as pc; '
+    if name in ("add", "sub", "mul"):
+        a, b = mismatch.inputs["a"][0], mismatch.inputs["b"][0]
+        return f"{start}print(pc.{name}(pc.{spec.out!r}, {a}, {b}))\""
+    if name == "mac":
+        made = f"pc.MacSpec((pc.{spec.a!r}, pc.{spec.b!r}), pc.{spec.out!r}, pc.{spec.accumulator!r})"
+        return f"{start}print(pc.dot({made}, {mismatch.inputs['a']}, {mismatch.inputs['b']}))\""
+    return ""

@@ -1,0 +1,57 @@
+"""The waveform of one mismatch: its inputs alone, replayed in Amaranth's simulator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from positcore.hw.emit import FlatUnit
+from positcore.hw.units import Design
+from positcore.sim.report import Mismatch
+
+__all__ = ["write_waveform"]
+
+_PERIOD = 1e-8  # s
+
+
+def write_waveform(design: Design, mismatch: Mismatch, folder: Path) -> Path:
+    """Write `<design>_mismatch.vcd` into a folder: the unit's signals while it computes that input; gives its path."""
+    from amaranth.sim import Simulator
+
+    flat = FlatUnit(design.component())
+    signals = flat.signals
+
+    async def vector(context: Any) -> None:
+        for name, values in mismatch.inputs.items():
+            context.set(signals[name], values[0])
+        for _ in range(design.latency):
+            await context.tick()
+        await context.delay(_PERIOD)
+
+    async def terms(context: Any) -> None:
+        context.set(signals["o_ready"], 1)
+        context.set(signals["i_valid"], 1)
+        pairs = list(zip(mismatch.inputs["a"], mismatch.inputs["b"], strict=True))
+        for index, (a, b) in enumerate(pairs):
+            context.set(signals["i_a"], a)
+            context.set(signals["i_b"], b)
+            context.set(signals["i_last"], index == len(pairs) - 1)
+            await context.tick()
+        context.set(signals["i_valid"], 0)
+        for _ in range(design.latency + 1):
+            await context.tick()
+
+    simulator = Simulator(flat)
+    if design.latency:
+        simulator.add_clock(_PERIOD)
+    simulator.add_testbench(terms if design.unit.streaming else vector)
+    path = folder / f"{design.name}_mismatch.vcd"
+    aside = folder / f".{path.name}.{os.getpid()}"
+    try:
+        with simulator.write_vcd(str(aside), traces=list(signals.values())):
+            simulator.run()
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
