@@ -60,6 +60,7 @@ class Adder(wiring.Component):
         return self.stages
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
         pipeline = Pipeline(m, self.CUTS, self.stages)
@@ -106,9 +107,7 @@ class Adder(wiring.Component):
 
         sign = total[-1]
         shifted, run = normalize(m, total[:-1], sign, name="norm")
-        m.submodules.encode = encode = Encoder(
-            fmt, scale_bits=fmt.sum_scale_bits, fraction_bits=len(total) - 2
-        )
+        m.submodules.encode = encode = Encoder(fmt, scale_bits=fmt.sum_scale_bits, fraction_bits=len(total) - 2)
         unrounded = Signal(encode.raw_layout)
         m.d.comb += [
             unrounded.sign.eq(sign),

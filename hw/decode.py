@@ -48,6 +48,7 @@ class Decoder(wiring.Component):
         return self.stages
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
         raw = Signal(self.raw_layout, name="decoded")
@@ -66,9 +67,7 @@ class Decoder(wiring.Component):
         m.d.comb += [
             raw.sign.eq(sign),
             raw.fraction.eq(tail[: fmt.fraction_bits]),
-            raw.scale.eq(
-                Cat(exponent ^ sign.replicate(fmt.es), run ^ flip.replicate(fmt.regime_count_bits), flip)
-            ),
+            raw.scale.eq(Cat(exponent ^ sign.replicate(fmt.es), run ^ flip.replicate(fmt.regime_count_bits), flip)),
             raw.zero.eq(special & ~sign),
             raw.nar.eq(special & sign),
         ]

@@ -17,7 +17,7 @@ from positcore.hw.units import Design
 from positcore.hw.yosys import rtlil_to_verilog
 from positcore.version import __version__
 
-__all__ = ["FlatUnit", "Port", "emit_rtlil", "emit_verilog", "write_verilog"]
+__all__ = ["FlatUnit", "Port", "clock_ports", "emit_rtlil", "emit_verilog", "unit_ports", "write_verilog"]
 
 
 class Port(NamedTuple):
@@ -75,6 +75,7 @@ class FlatUnit(Elaboratable):
         return {wire.port.name: wire.signal for wire in self._wires}
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         m.submodules.core = self._component
         for wire in self._wires:
@@ -83,6 +84,18 @@ class FlatUnit(Elaboratable):
             else:
                 m.d.comb += wire.signal.eq(wire.field)
         return m
+
+
+def unit_ports(design: Design) -> tuple[Port, ...]:
+    """The ports of a design besides clk and rst."""
+    flat = FlatUnit(design.component())
+    Fragment.get(flat, None)  # elaborated for nothing, since Amaranth warns of what never was
+    return flat.ports
+
+
+def clock_ports(design: Design) -> tuple[Port, ...]:
+    """clk and rst, where a design has them."""
+    return (Port("clk", "input", 1), Port("rst", "input", 1)) if design.latency else ()
 
 
 def emit_rtlil(unit: Elaboratable, name: str, signals: dict[str, Signal]) -> str:

@@ -60,6 +60,7 @@ class Encoder(wiring.Component):
         return self.stages
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
         raw = self.raw

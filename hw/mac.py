@@ -56,6 +56,7 @@ class QuireMac(wiring.Component):
         return 1 + self.stages
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         spec = self.spec
         pipeline = Pipeline(m, self.CUTS, self.stages, valid=self.i.valid, ready=self.i.ready)
@@ -140,12 +141,8 @@ class QuireRounder(wiring.Component):
         self.spec = check_spec("QuireRounder", spec)
         top, bits = spec.window_top, spec.window_bits + self._has_overflow
         scales = range(top - (1 << count_bits(bits)), top + 1)
-        self.raw_layout = RawLayout(
-            Shape.cast(scales).width, min(spec.out.fraction_bits + 1, bits - 1), sticky=True
-        )
-        super().__init__(
-            {"total": In(signed(spec.accumulator_bits)), "nar": In(1), "raw": Out(self.raw_layout)}
-        )
+        self.raw_layout = RawLayout(Shape.cast(scales).width, min(spec.out.fraction_bits + 1, bits - 1), sticky=True)
+        super().__init__({"total": In(signed(spec.accumulator_bits)), "nar": In(1), "raw": Out(self.raw_layout)})
 
     @property
     def _has_overflow(self) -> bool:
@@ -154,6 +151,7 @@ class QuireRounder(wiring.Component):
         return spec.window_top + spec.accumulator_fraction_bits < spec.accumulator_bits - 1
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         spec = self.spec
         low = spec.accumulator_fraction_bits - spec.window_fraction_bits

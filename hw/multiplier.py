@@ -49,6 +49,7 @@ class Multiplier(wiring.Component):
         return self.stages
 
     def elaborate(self, platform: object) -> Module:
+        """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
         pipeline = Pipeline(m, self.CUTS, self.stages)
@@ -70,17 +71,13 @@ class Multiplier(wiring.Component):
         outlier = Signal()  # 4 or −1
         m.d.comb += [wide.eq(twos ^ sign), outlier.eq(~wide & ~(ones ^ sign))]
 
-        m.submodules.encode = encode = Encoder(
-            fmt, scale_bits=fmt.product_scale_bits, fraction_bits=fraction_bits + 1
-        )
+        m.submodules.encode = encode = Encoder(fmt, scale_bits=fmt.product_scale_bits, fraction_bits=fraction_bits + 1)
         unrounded = Signal(encode.raw_layout)
         m.d.comb += [
             unrounded.sign.eq(sign),
             # + 1 if wide, + 2 for 4, − 1 for −1
             unrounded.scale.eq(scale + Cat(wide | (outlier & sign), outlier, outlier & sign).as_signed()),
-            unrounded.fraction.eq(
-                Mux(wide, product[: fraction_bits + 1], Cat(Const(0, 1), product[:fraction_bits]))
-            ),
+            unrounded.fraction.eq(Mux(wide, product[: fraction_bits + 1], Cat(Const(0, 1), product[:fraction_bits]))),
             unrounded.zero.eq(zero),
             unrounded.nar.eq(nar),
         ]

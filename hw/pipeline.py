@@ -39,8 +39,8 @@ class Pipeline:
         valid: Value | None = None,
         ready: Signal | None = None,
     ):
-        self.valid = valid
-        self.ready = ready
+        self.valid: Any = valid
+        self.ready: Any = ready
         self._m = m
         self._active = frozenset(cuts[:stages])
         self._cuts = frozenset(cuts)

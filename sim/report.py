@@ -87,8 +87,8 @@ def _expression(design: Design, mismatch: Mismatch) -> str:
     start = 'python -c "import positcore as pc; '
     if name in ("add", "sub", "mul"):
         a, b = mismatch.inputs["a"][0], mismatch.inputs["b"][0]
-        return f"{start}print(pc.{name}(pc.{spec.out!r}, {a}, {b}))\""
+        return f'{start}print(pc.{name}(pc.{spec.out!r}, {a}, {b}))"'
     if name == "mac":
         made = f"pc.MacSpec((pc.{spec.a!r}, pc.{spec.b!r}), pc.{spec.out!r}, pc.{spec.accumulator!r})"
-        return f"{start}print(pc.dot({made}, {mismatch.inputs['a']}, {mismatch.inputs['b']}))\""
+        return f'{start}print(pc.dot({made}, {mismatch.inputs["a"]}, {mismatch.inputs["b"]}))"'
     return ""

@@ -115,4 +115,4 @@ class NativeMac:
 @lru_cache(maxsize=32)
 def native_mac(spec: MacSpec, stages: int = 0) -> NativeMac:
     """The compiled MAC of a spec, made once a process."""
-    return NativeMac(Design("mac", spec, stages))
+    return NativeMac(Design.of("mac", spec, stages))

@@ -1,0 +1,90 @@
+"""`positcore generate`: the Verilog of a unit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from positcore.cli.arguments import add_format, add_json, format_argument
+from positcore.mac import MacSpec, Quire
+
+if TYPE_CHECKING:
+    from positcore.hw.units import Design
+
+__all__ = ["EXAMPLE", "add_design", "configure", "design_of", "run"]
+
+EXAMPLE = "positcore generate mac --format 8,2 --output-format 16,2 --stages 2 -o mac.v"
+
+
+def add_design(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which unit, of which spec, with how many pipeline stages."""
+    parser.add_argument("unit", metavar="UNIT", help="decode, encode, add, sub, mul or mac")
+    add_format(parser)
+    parser.add_argument(
+        "--second-format", type=format_argument, metavar="n,es",
+        help="mac: the format of the second operand, if it is another",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output-format", type=format_argument, metavar="n,es",
+        help="mac: the format of the result, if it is another",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accumulator", choices=["quire"], default="quire", help="mac: how products are summed (quire)"
+    )
+    parser.add_argument(
+        "--carry-bits", type=int, metavar="C",
+        help="mac: headroom of the quire; 2^C - 1 products cannot overflow it (31)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stages", type=int, default=0, metavar="S", help="pipeline registers; they change no result (0)"
+    )
+
+
+def design_of(args: argparse.Namespace) -> Design:
+    """The design that the arguments describe."""
+    from positcore.hw.units import Design, unit
+
+    chosen = unit(args.unit)
+    given = {
+        "--second-format": args.second_format,
+        "--output-format": args.output_format,
+        "--carry-bits": args.carry_bits,
+    }
+    extra = [option for option, value in given.items() if value is not None]
+    if extra and not chosen.streaming:
+        raise ValueError(f"{chosen.name} has one format and no accumulator; drop {' and '.join(extra)}")
+    inputs = (args.format, args.second_format or args.format)
+    quire = Quire() if args.carry_bits is None else Quire(args.carry_bits)
+    return Design(chosen, MacSpec(inputs, args.output_format, quire), args.stages)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_design(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; standard output unless told")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the Verilog, or print it; with --json, say what it is."""
+    from positcore.hw.emit import clock_ports, emit_verilog, unit_ports, write_verilog
+
+    if args.json and args.output is None:
+        raise ValueError("generate: --json describes the file that -o names; add -o FILE")
+    design = design_of(args)
+    if args.output is None:
+        sys.stdout.write(emit_verilog(design))
+        return 0
+    path = write_verilog(design, args.output)
+    if args.json:
+        ports = [port._asdict() for port in (*clock_ports(design), *unit_ports(design))]
+        description = {
+            "unit": design.unit.name, "spec": design.spec_text, "module": design.name,
+            "stages": design.stages, "latency": design.latency, "ports": ports, "path": str(path),
+        }  # fmt: skip
+        print(json.dumps(description, indent=2))
+    else:
+        print(f"{path}: module {design.name}, latency {design.latency}")
+    return 0

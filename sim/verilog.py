@@ -1,0 +1,129 @@
+"""The emitted Verilog text itself, run by Icarus over arrays of inputs: what the native simulation is held against."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from positcore.errors import MissingToolError
+from positcore.hw.emit import Port, emit_verilog, unit_ports
+from positcore.hw.units import Design
+
+__all__ = ["check_verilog", "find_icarus", "run_verilog"]
+
+
+def find_icarus() -> str:
+    """The path of `iverilog`, or a MissingToolError with the install line."""
+    found = shutil.which("iverilog")
+    if found is None or shutil.which("vvp") is None:
+        raise MissingToolError(
+            "Verilog simulator Icarus (iverilog)", "running the emitted Verilog", "apt-get install iverilog"
+        )
+    return found
+
+
+def check_verilog(text: str) -> str:
+    """What Icarus has to say of a Verilog-2001 text, all warnings on; empty if nothing."""
+    with tempfile.TemporaryDirectory(prefix="positcore-") as name:
+        (Path(name) / "unit.v").write_text(text)
+        command = [find_icarus(), "-g2005", "-Wall", "-o", "unit.vvp", "unit.v"]
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True)
+    return done.stdout + done.stderr + (f"iverilog: exit status {done.returncode}" if done.returncode else "")
+
+
+def run_verilog(design: Design, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.int64]]:
+    """The outputs of a unit without a handshake for arrays of inputs, from its Verilog text under Icarus.
+
+    One vector enters in each cycle and its result is read `latency` cycles later; ports read as signed where
+    they are. A result with an undefined bit is an error.
+
+    Parameters
+    ----------
+    design : Design
+        Not of a streaming unit.
+    inputs : mapping of port names to integers, all of one length
+
+    Raises
+    ------
+    MissingToolError
+        If Icarus is not there.
+    """
+    if design.unit.streaming:
+        raise ValueError(f"run_verilog: {design.unit.name} speaks a handshake; use positcore.sim.bench")
+    icarus = find_icarus()
+    ports = unit_ports(design)
+    sources = [port for port in ports if port.direction == "input"]
+    sinks = [port for port in ports if port.direction == "output"]
+    words = _pack(sources, inputs)
+    with tempfile.TemporaryDirectory(prefix="positcore-") as name:
+        folder = Path(name)
+        (folder / "unit.v").write_text(emit_verilog(design))
+        (folder / "bench.v").write_text(_bench(design, sources, sinks, words.size))
+        width = -(-sum(port.width for port in sources) // 4)
+        (folder / "in.hex").write_text("\n".join(f"{word:0{width}x}" for word in words.tolist()) + "\n")
+        for command in ([icarus, "-g2005", "-o", "bench.vvp", "unit.v", "bench.v"], ["vvp", "-n", "bench.vvp"]):
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{command[0]} failed on {design}: {(done.stdout + done.stderr)[-2000:]}")
+        lines = (folder / "out.hex").read_text().split()
+    if len(lines) != words.size:
+        raise RuntimeError(f"run_verilog: {design}: {len(lines)} results for {words.size} vectors")
+    return _unpack(sinks, lines)
+
+
+def _pack(ports: list[Port], inputs: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
+    word = np.zeros(1, np.uint64)
+    for port in reversed(ports):
+        column = np.asarray(inputs[port.name]).astype(np.int64) & ((1 << port.width) - 1)
+        word = (word << np.uint64(port.width)) | column.astype(np.uint64)
+    return word
+
+
+def _unpack(ports: list[Port], lines: list[str]) -> dict[str, NDArray[np.int64]]:
+    word = np.array([int(line, 16) for line in lines], np.uint64)
+    outputs = {}
+    for port in ports:
+        bits = (word & np.uint64((1 << port.width) - 1)).astype(np.int64)
+        outputs[port.name] = bits - (bits >> (port.width - 1) << port.width) if port.signed else bits
+        word = word >> np.uint64(port.width)
+    return outputs
+
+
+def _bench(design: Design, sources: list[Port], sinks: list[Port], count: int) -> str:
+    in_width = sum(port.width for port in sources)
+    source_names = ", ".join(port.name for port in reversed(sources))
+    sink_names = ", ".join(port.name for port in reversed(sinks))
+    clocked = design.latency > 0
+    connections = [f".{port.name}({port.name})" for port in (*sources, *sinks)]
+    connections += [".clk(clk)", ".rst(1'b0)"] if clocked else []
+    wires = "".join(f"  wire [{port.width - 1}:0] {port.name};\n" for port in (*sources, *sinks))
+    return f"""`timescale 1ns/1ps
+module bench;
+{wires}  reg clk = 0;
+  reg [{in_width - 1}:0] memory [0:{count - 1}];
+  reg [{in_width - 1}:0] word;
+  integer t, file;
+  assign {{{source_names}}} = word;
+  {design.name} unit({", ".join(connections)});
+  initial begin
+    $readmemh("in.hex", memory);
+    file = $fopen("out.hex", "w");
+    for (t = 0; t < {count + design.latency}; t = t + 1) begin
+      word = memory[t < {count} ? t : {count - 1}];
+      #1;
+      if (t >= {design.latency}) $fwrite(file, "%h\\n", {{{sink_names}}});
+      clk = 1;
+      #1;
+      clk = 0;
+    end
+    $fclose(file);
+    $finish;
+  end
+endmodule
+"""
