@@ -149,7 +149,7 @@ def decode(fmt: PositFormat, codes: ArrayLike, dtype: np.dtype[Any] | type = np.
 
 def round_values(fmt: PositFormat, x: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
     """Round floats to the nearest posit values, given as floats of `dtype` (that of `x` unless told)."""
-    values = np.ascontiguousarray(x)
+    values = np.asarray(x, order="C")
     rounded = np.empty(values.shape, values.dtype if dtype is None else dtype)
     flat, out = values.reshape(-1), rounded.reshape(-1)
     run_split(lambda i, j: round_into(flat[i:j], fmt.n, fmt.es, fmt.underflow, out[i:j]), flat.size, _GRAIN)
@@ -159,11 +159,15 @@ def round_values(fmt: PositFormat, x: NDArray[Any], dtype: np.dtype[Any] | None 
 def as_float64(x: ArrayLike, name: str) -> NDArray[np.float64]:
     """`x` as a contiguous float64 array, if float64 holds its kind exactly."""
     array = np.asarray(x)
-    if not (np.can_cast(array.dtype, np.float64) and array.dtype.kind in "fiu") or array.dtype.itemsize > 8:
-        if array.dtype.kind in "iu" and array.size and np.abs(array.astype(object)).max() <= 1 << 53:
-            return np.ascontiguousarray(array, np.float64)
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    exact = (kind == "f" and size <= 8) or (kind in "iu" and (size <= 4 or _fits_53_bits(array))) or array.size == 0
+    if not exact:
         raise TypeError(f"{name}: x must be real numbers that float64 holds exactly, not an array of {array.dtype}")
-    return np.ascontiguousarray(array, np.float64)
+    return np.asarray(array, np.float64, order="C")
+
+
+def _fits_53_bits(integers: NDArray[Any]) -> bool:
+    return not integers.size or (int(integers.max()) <= 1 << 53 and int(integers.min()) >= -(1 << 53))
 
 
 def check_codes(fmt: PositFormat, codes: ArrayLike, name: str) -> NDArray[Any]:
@@ -178,4 +182,4 @@ def check_codes(fmt: PositFormat, codes: ArrayLike, name: str) -> NDArray[Any]:
     if not fits and array.size and (int(array.max()) > fmt.mask or int(array.min()) < 0):
         wrong = int(array.max()) if int(array.max()) > fmt.mask else int(array.min())
         raise ValueError(f"{name}: codes of {fmt} must be in 0..{fmt.mask}, not {wrong}")
-    return np.ascontiguousarray(array, fmt.dtype)
+    return np.asarray(array, fmt.dtype, order="C")

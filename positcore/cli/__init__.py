@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from positcore.errors import MismatchError, MissingToolError
 from positcore.version import __version__
@@ -23,11 +24,16 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The argument parser; only the module of `command` is imported, so that start-up stays light."""
-    parser = argparse.ArgumentParser(
-        prog="positcore", description="Posit arithmetic in three views that agree bit for bit."
-    )
+    parser = _Parser(prog="positcore", description="Posit arithmetic in three views that agree bit for bit.")
     parser.add_argument("--version", action="version", version=f"positcore {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
@@ -60,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("positcore"):
             raise
-        missing = MissingToolError(
-            f"Python package {error.name}", f"positcore {command}", _extra_line(command)
-        )
+        missing = MissingToolError(f"Python package {error.name}", f"positcore {command}", _extra_line(command))
         print(f"positcore: {missing}", file=sys.stderr)
         return 2
     except (TypeError, ValueError, MissingToolError, OSError) as error:

@@ -1,0 +1,131 @@
+import operator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import positcore as pc
+from positcore import arithmetic
+from tests.reference import BYTE_FORMATS, LARGE_FORMATS, SMALL_FORMATS, all_pairs, exact, format_id, some_pairs
+
+OPERATIONS = {
+    "add": (pc.add, operator.add),
+    "sub": (pc.sub, operator.sub),
+    "mul": (pc.mul, operator.mul),
+    "div": (pc.div, lambda x, y: x / y if y else None),
+}
+
+
+def check(fmt, name, a, b):
+    array_function, function = OPERATIONS[name]
+    got = array_function(fmt, a, b)
+    assert got.dtype == fmt.dtype
+    for x, y, z in zip(a.tolist(), b.tolist(), got.tolist(), strict=True):
+        assert z == exact(fmt, function, x, y), f"{name} {fmt}: {x:#x}, {y:#x}"
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("fmt", SMALL_FORMATS + BYTE_FORMATS, ids=format_id)
+def test_all_pairs(fmt, name):
+    check(fmt, name, *all_pairs(fmt))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("fmt", LARGE_FORMATS, ids=format_id)
+def test_some_pairs(fmt, name):
+    check(fmt, name, *some_pairs(fmt, np.random.default_rng(6), 400))
+
+
+@pytest.mark.parametrize("fmt", SMALL_FORMATS + BYTE_FORMATS + LARGE_FORMATS, ids=format_id)
+def test_fma(fmt):
+    rng = np.random.default_rng(7)
+    a, b = some_pairs(fmt, rng, 300)
+    c = rng.integers(0, 1 << fmt.n, a.size)
+    near = -pc.mul(fmt, a, b).astype(np.int64) + rng.integers(-1, 2, a.size)  # cancels, or nearly
+    c = np.where(rng.random(a.size) < 0.5, c, near & fmt.mask).astype(fmt.dtype)
+    got = pc.fma(fmt, a, b, c)
+    for x, y, z, result in zip(a.tolist(), b.tolist(), c.tolist(), got.tolist(), strict=True):
+        assert result == exact(fmt, lambda p, q, r: p * q + r, x, y, z), f"fma {fmt}: {x:#x}, {y:#x}, {z:#x}"
+
+
+@pytest.mark.parametrize("src", SMALL_FORMATS[::7] + BYTE_FORMATS + LARGE_FORMATS, ids=format_id)
+@pytest.mark.parametrize(
+    "dst", [pc.PositFormat(3, 4), pc.PositFormat(8, 0), pc.posit8, pc.posit16, pc.posit32], ids=format_id
+)
+def test_convert(src, dst):
+    codes, _ = some_pairs(src, np.random.default_rng(8), 200)
+    for code, got in zip(codes.tolist(), pc.convert(src, dst, codes).tolist(), strict=True):
+        assert got == pc.Posit(src, code).convert(dst).code
+
+
+@pytest.mark.parametrize("fmt", [*SMALL_FORMATS[::3], pc.posit8, pc.PositFormat(12, 2), pc.posit32], ids=format_id)
+def test_comparisons_follow_the_values(fmt):
+    a, b = all_pairs(fmt) if fmt.n <= 6 else some_pairs(fmt, np.random.default_rng(9), 500)
+    bottom = -(Fraction(2) ** 2000)
+
+    def place(code):
+        return bottom if code == fmt.nar else pc.Posit(fmt, code).value
+
+    x, y = ([place(c) for c in codes.tolist()] for codes in (a, b))
+    assert pc.less(fmt, a, b).tolist() == [p < q for p, q in zip(x, y, strict=True)]
+    assert pc.less_equal(fmt, a, b).tolist() == [p <= q for p, q in zip(x, y, strict=True)]
+    assert pc.equal(fmt, a, b).tolist() == [p == q for p, q in zip(x, y, strict=True)]
+
+
+def test_neg_is_exact_and_leaves_zero_and_nar():
+    for fmt in (pc.PositFormat(5, 1), pc.posit8, pc.PositFormat(12, 2)):
+        codes = np.arange(1 << fmt.n, dtype=fmt.dtype)
+        assert pc.neg(fmt, codes).tolist() == [(-pc.Posit(fmt, c)).code for c in codes.tolist()]
+
+
+def test_broadcasting():
+    f = pc.posit8
+    a, b = np.arange(12, dtype=np.uint8).reshape(3, 4), np.array([64, 72, 80], np.uint8)[:, None]
+    assert np.array_equal(pc.add(f, a, b), pc.add(f, a, np.repeat(b, 4, axis=1)))
+    assert np.array_equal(pc.mul(f, 64, a), a)
+    assert pc.add(f, 64, 64).shape == ()
+    assert pc.add(f, np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)).shape == (0, 4)
+    many = np.random.default_rng(10).integers(0, 256, 1 << 17).astype(np.uint8)
+    assert np.array_equal(pc.fma(f, many, 72, many)[-5:], pc.fma(f, many[-5:], 72, many[-5:]))
+
+
+def test_values_agree_with_codes():
+    f = pc.PositFormat(12, 2)
+    a, b = some_pairs(f, np.random.default_rng(11), 500)
+    x, y = f.decode(a), f.decode(b)
+    for name in OPERATIONS:
+        on_values = getattr(arithmetic, f"values_{name}")(f, x, y)
+        assert on_values.dtype == np.float32
+        assert np.array_equal(f.encode(on_values), getattr(pc, name)(f, a, b))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda f: pc.add(f, [1, 2], [1, 2, 3]),
+            ValueError,
+            r"add: operands of shapes \(2,\) and \(3,\) do not broadcast",
+        ),
+        (lambda f: pc.mul(f, [0.5], [1]), TypeError, "mul: codes of posit<8,2> must be unsigned integers"),
+        (lambda f: pc.fma(f, [1], [1], [999]), ValueError, r"fma: codes of posit<8,2> must be in 0\.\.255, not 999"),
+        (lambda f: pc.convert(f, f, [-3]), ValueError, "convert: codes of posit<8,2>"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call(pc.posit8)
+
+
+def test_a_second_rounding_is_caught(monkeypatch):
+    """A planted fault: fma in plain float64 loses what breaks a tie."""
+    f = pc.posit32
+    a = f.encode(1 + 2.0**-14)  # a² = 1 + 2^-13 + 2^-28, a tie
+    expected = exact(f, lambda x, y, z: x * y + z, int(a), int(a), 1)
+    assert pc.fma(f, a, a, 1) == expected
+
+    def naive(x, y, z, out):
+        out[:] = x * y + z
+
+    monkeypatch.setattr(arithmetic, "fma_into", naive)
+    assert pc.fma(f, a, a, 1) != expected
