@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (TypeError, ValueError, MissingToolError, OSError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("positcore: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("positcore: interrupted" + (f"; {interrupt}" if str(interrupt) else ""), file=sys.stderr)
         return 130
 
 

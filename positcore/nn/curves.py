@@ -1,0 +1,51 @@
+"""Training histories as files: a CSV of the epochs, and a picture of loss and accuracy."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from positcore.files import write_aside
+from positcore.nn.training import Epoch
+
+__all__ = ["plot_curves", "write_metrics"]
+
+
+def write_metrics(path: Path, history: Sequence[Epoch]) -> None:
+    """One line an epoch: epoch, loss, accuracy in percent, seconds."""
+
+    def write(aside: Path) -> None:
+        with aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+            writer.writeheader()
+            writer.writerows(asdict(epoch) for epoch in history)
+
+    write_aside(path, write)
+
+
+def plot_curves(path: Path, histories: Mapping[str, Sequence[Epoch]], title: str) -> None:
+    """Loss and test accuracy over epochs, a line for each history, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    styles = (("#1f77b4", "o", "-"), ("#d95f02", "s", "--"), ("#1b9e77", "^", ":"), ("#7570b3", "D", "-."))
+    for index, (label, history) in enumerate(histories.items()):
+        color, marker, line = styles[index % len(styles)]
+        epochs = [epoch.epoch for epoch in history]
+        look = {"color": color, "marker": marker, "linestyle": line, "label": label, "markersize": 4}
+        left.plot(epochs, [epoch.loss for epoch in history], **look)
+        right.plot(epochs, [epoch.accuracy for epoch in history], **look)
+    for axes, name in ((left, "training loss"), (right, "test accuracy in %")):
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False)
+    figure.suptitle(title)
+    write_aside(path, lambda aside: figure.savefig(aside, format="png", dpi=150))
