@@ -19,7 +19,10 @@ from positcore.format import PositFormat
 from positcore.functions import table
 from positcore.threads import get_num_threads, set_num_threads
 
-__all__ = ["add", "as_array", "as_tensor", "div", "exp", "fma", "log", "mul", "quantize", "sub", "use_torch_threads"]
+__all__ = [
+    "add", "as_array", "as_tensor", "div", "dtype_of", "exp", "fma", "log", "mul", "quantize", "sub",
+    "use_torch_threads",
+]  # fmt: skip
 
 
 def use_torch_threads() -> None:
@@ -29,7 +32,7 @@ def use_torch_threads() -> None:
 
 
 def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
-    """A tensor's values as a NumPy array, sharing its memory.
+    """A tensor's values as a NumPy array, sharing its memory; half precision, widened to float32.
 
     Raises
     ------
@@ -40,12 +43,17 @@ def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
         raise TypeError(f"posit operations take float tensors that hold posit values, not {x.dtype}")
     if x.device.type != "cpu":
         raise TypeError(f"posit operations run on CPU tensors, not on {x.device}; move it with .cpu()")
-    return x.detach().numpy()
+    return (x if x.element_size() >= 4 else x.float()).detach().numpy()
 
 
 def as_tensor(x: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     """A NumPy array as a tensor, sharing its memory."""
     return torch.from_numpy(x)
+
+
+def dtype_of(fmt: PositFormat) -> torch.dtype:
+    """The dtype of tensors that hold values of `fmt`: `fmt.tensor_dtype` as PyTorch knows it."""
+    return torch.float32 if fmt.tensor_dtype == np.float32 else torch.float64
 
 
 def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
