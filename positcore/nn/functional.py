@@ -7,6 +7,7 @@ divided by N in G. So small formats see gradients of one sample's size, as in Po
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -43,10 +44,17 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Te
     ValueError
         If the shapes do not fit.
     """
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ValueError(
+            "linear: weight and bias must be of shapes (out, in) and (out,), not "
+            f"{tuple(weight.shape)} and {None if bias is None else tuple(bias.shape)}"
+        )
     if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: x must be of shape (..., {weight.shape[1]}), not {tuple(x.shape)}")
-    result: Tensor = _Linear.apply(x, weight, bias, policy)  # type: ignore[no-untyped-call]
-    return result
+    batch = x.shape[0] if x.ndim > 1 else 1
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    result: Tensor = _Linear.apply(rows, weight, bias, policy, batch)  # type: ignore[no-untyped-call]
+    return result.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, groups: int, policy: Policy) -> Tensor:
@@ -74,6 +82,13 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, g
     ValueError
         If the shapes do not fit.
     """
+    fits = weight.ndim == 4 and tuple(weight.shape[2:]) == geometry.kernel and not weight.shape[0] % groups
+    if not fits or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ValueError(
+            f"conv2d: weight and bias must be of shapes (O, C / groups, {geometry.kernel[0]}, {geometry.kernel[1]}) "
+            f"and (O,), where {groups} divides O, not {tuple(weight.shape)} and "
+            f"{None if bias is None else tuple(bias.shape)}"
+        )
     if x.ndim != 4 or x.shape[1] != weight.shape[1] * groups:
         raise ValueError(f"conv2d: x must be of shape (N, {weight.shape[1] * groups}, H, W), not {tuple(x.shape)}")
     if min(geometry.output_size((x.shape[2], x.shape[3]))) < 1:
@@ -102,9 +117,11 @@ def cross_entropy(logits: Tensor, target: Tensor, policy: Policy, reduction: str
 
     Raises
     ------
-    ValueError
-        If the shapes do not fit, or a target is no class.
+    TypeError, ValueError
+        If the target is not int64, the shapes do not fit, or a target is no class.
     """
+    if target.dtype != torch.int64:
+        raise TypeError(f"cross_entropy: target must be int64 class indices, not {target.dtype}; call .long() on it")
     if logits.ndim != 2 or target.shape != logits.shape[:1]:
         raise ValueError(
             f"cross_entropy: logits must be (N, classes) and target (N,), not {tuple(logits.shape)} "
@@ -120,9 +137,9 @@ def cross_entropy(logits: Tensor, target: Tensor, policy: Policy, reduction: str
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy, batch: int) -> Tensor:
         fmt = policy.forward.format
-        inputs = tensors.quantize(fmt, x).reshape(-1, x.shape[-1])
+        inputs = tensors.quantize(fmt, x)
         y = current_backend().matmul(
             policy.forward_mac,
             inputs,
@@ -130,25 +147,25 @@ class _Linear(torch.autograd.Function):
             None if bias is None else tensors.quantize(fmt, bias),
         )
         ctx.save_for_backward(inputs, weight)
-        ctx.policy, ctx.has_bias, ctx.batch, ctx.shape = policy, bias is not None, x.shape[0], x.shape
-        return y.reshape(*x.shape[:-1], weight.shape[0])
+        ctx.policy, ctx.has_bias, ctx.batch = policy, bias is not None, batch
+        return y.to(_carrier(policy))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         policy: Policy = ctx.policy
-        gradient = tensors.quantize(policy.backward.format, gradient).reshape(-1, weight.shape[0])
+        gradient = tensors.quantize(policy.backward.format, gradient)
         backend = current_backend()
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             copy = tensors.quantize(policy.backward.format, weight)
-            grad_x = backend.matmul(policy.backward_mac, gradient, copy).reshape(ctx.shape)
+            grad_x = backend.matmul(policy.backward_mac, gradient, copy)
         if ctx.needs_input_grad[1]:
             total = backend.matmul(policy.gradient_mac, gradient.T, inputs)
-            grad_weight = _divide_by_batch(policy.gradient.format, total, ctx.batch)
+            grad_weight = _parameter_gradient(policy, total, ctx.batch)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             grad_bias = _bias_gradient(policy, gradient.T, ctx.batch)
-        return grad_x, grad_weight, grad_bias, None
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 class _Conv2d(torch.autograd.Function):
@@ -164,7 +181,8 @@ class _Conv2d(torch.autograd.Function):
         ctx.policy, ctx.geometry, ctx.groups, ctx.has_bias = policy, geometry, groups, bias is not None
         starts = [None] * groups if start is None else start.chunk(groups)
         parts = zip(inputs.chunk(groups, dim=1), copy.chunk(groups), starts, strict=True)
-        return _join([backend.conv2d(policy.forward_mac, *part, geometry) for part in parts], dim=1)
+        y = _join([backend.conv2d(policy.forward_mac, *part, geometry) for part in parts], dim=1)
+        return y.to(_carrier(policy))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -185,7 +203,7 @@ class _Conv2d(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             parts = zip(gradients, inputs.chunk(ctx.groups, dim=1), strict=True)
             total = _join([backend.conv2d_weight_gradient(policy.gradient_mac, *part, geometry) for part in parts])
-            grad_weight = _divide_by_batch(policy.gradient.format, total, batch)
+            grad_weight = _parameter_gradient(policy, total, batch)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             rows = gradient.transpose(0, 1).reshape(gradient.shape[1], -1)
             grad_bias = _bias_gradient(policy, rows, batch)
@@ -227,7 +245,20 @@ def _join(parts: list[Tensor], dim: int = 0) -> Tensor:
 def _bias_gradient(policy: Policy, rows: Tensor, batch: int) -> Tensor:
     """Row sums of the output gradient (channels, ·), each in one accumulator, divided by the batch size in G."""
     total = current_backend().matmul(policy.gradient_mac, rows, rows.new_ones(rows.shape[1], 1))
-    return _divide_by_batch(policy.gradient.format, total.reshape(-1), batch)
+    return _parameter_gradient(policy, total.reshape(-1), batch)
+
+
+def _parameter_gradient(policy: Policy, total: Tensor, batch: int) -> Tensor:
+    """A sum over the batch divided by its size in G; rounded to O at once where O's dtype is too small for G."""
+    mean = _divide_by_batch(policy.gradient.format, total, batch)
+    master = policy.optimizer.format
+    return mean if mean.dtype in (torch.float32, tensors.dtype_of(master)) else tensors.quantize(master, mean)
+
+
+def _carrier(policy: Policy) -> torch.dtype:
+    """The dtype of activations: PyTorch gives gradients the dtype of what they belong to, so it holds F, B and L."""
+    formats = (policy.forward.format, policy.backward.format, policy.loss.format)
+    return max((tensors.dtype_of(fmt) for fmt in formats), key=lambda dtype: dtype.itemsize)
 
 
 def _divide_by_batch(fmt: PositFormat, total: Tensor, batch: int) -> Tensor:
