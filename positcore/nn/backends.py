@@ -150,10 +150,13 @@ class use_backend:  # noqa: N801 (reads as a verb, like torch.set_grad_enabled)
         global _current
         if name not in BACKENDS:
             raise ValueError(f"use_backend: no backend {name!r}; there are {', '.join(BACKENDS)}")
+        self._name = name
         self._previous, _current = _current, name
 
     def __enter__(self) -> None:
-        pass
+        global _current
+        if _current != self._name:  # entered anew
+            self._previous, _current = _current, self._name
 
     def __exit__(self, *exception: object) -> None:
         global _current
