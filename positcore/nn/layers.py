@@ -10,6 +10,7 @@ from torch import Tensor
 from positcore.gemm.patches import Geometry
 from positcore.nn.functional import conv2d, cross_entropy, linear
 from positcore.nn.policy import Policy
+from positcore.nn.tensors import quantize
 
 __all__ = ["Conv2d", "CrossEntropyLoss", "Linear"]
 
@@ -28,6 +29,7 @@ class Linear(torch.nn.Linear):
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, policy: Policy) -> None:
         super().__init__(in_features, out_features, bias)
         self.policy = policy
+        _round_parameters(self, policy)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) → (..., out), values of F."""
@@ -59,6 +61,7 @@ class Conv2d(torch.nn.Conv2d):
             raise ValueError(f"Conv2d: padding_mode must be 'zeros', not {self.padding_mode!r}")
         self.policy = policy
         self.geometry = geometry_of(self)
+        _round_parameters(self, policy)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, O, OH, OW), values of F."""
@@ -67,6 +70,13 @@ class Conv2d(torch.nn.Conv2d):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"{super().extra_repr()}, policy={self.policy}"  # type: ignore[no-untyped-call]
+
+
+def _round_parameters(layer: torch.nn.Module, policy: Policy) -> None:
+    """Make a new layer's parameters master weights: O values in O's dtype. On the meta device there are none yet."""
+    for key, parameter in list(layer.named_parameters(recurse=False)):
+        if not parameter.is_meta:
+            setattr(layer, key, torch.nn.Parameter(quantize(policy.optimizer.format, parameter)))
 
 
 def geometry_of(layer: torch.nn.Conv2d) -> Geometry:
