@@ -31,10 +31,17 @@ def convert(model: torch.nn.Module, policy: Policy) -> torch.nn.Module:
     Raises
     ------
     TypeError
-        If `policy` is no Policy, or a module has no posit twin; the message names the module.
+        If `policy` is no Policy, a module has no posit twin, or two share a parameter; the message names them.
     """
     if not isinstance(policy, Policy):
         raise TypeError(f"convert: policy must be a Policy, such as Policy.parse('O12-L12-FBG8q'), not {policy!r}")
+    owner: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if owner.setdefault(id(parameter), name) != name:
+            raise TypeError(
+                f"convert: {name!r} and {owner[id(parameter)]!r} are one parameter, whose gradients would be summed in "
+                "floats; give each layer its own"
+            )
     return _twin(copy.deepcopy(model), policy, "")
 
 
@@ -77,11 +84,12 @@ def _adopt(kind: type[Linear] | type[Conv2d], layer: torch.nn.Module, policy: Po
 
 def _check_pool(pool: torch.nn.MaxPool2d, name: str) -> torch.nn.MaxPool2d:
     """A max pooling whose windows do not overlap: its gradient only moves values, so it is exact."""
-    kernel = pool.kernel_size if isinstance(pool.kernel_size, tuple) else (pool.kernel_size,) * 2
-    stride = pool.stride if isinstance(pool.stride, tuple) else (pool.stride,) * 2
-    if any(s < k for s, k in zip(stride, kernel, strict=True)):
+    kernel, stride, dilation = (
+        x if isinstance(x, tuple) else (x, x) for x in (pool.kernel_size, pool.stride, pool.dilation)
+    )
+    if any(s < d * (k - 1) + 1 for s, k, d in zip(stride, kernel, dilation, strict=True)):
         raise TypeError(
-            f"convert: MaxPool2d {name!r} has overlapping windows (kernel {kernel}, stride {stride}), whose gradient "
-            "would be summed in floats; use a stride of at least the kernel"
+            f"convert: MaxPool2d {name!r} has overlapping windows (kernel {kernel}, stride {stride}, dilation "
+            f"{dilation}), whose gradient would be summed in floats; use a stride of at least the window"
         )
     return pool
