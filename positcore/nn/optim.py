@@ -46,24 +46,27 @@ class SGD(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if value < 0:
+        given = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        for name, value in given.items():
+            if not value >= 0:
                 raise ValueError(f"SGD: {name} must not be negative, not {value}")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("SGD: nesterov needs a momentum and no dampening")
         self.policy = policy
-        defaults = {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
-        }  # fmt: skip
-        super().__init__(params, defaults)
-        dtype = torch.from_numpy(policy.optimizer.format.encode([0.0])[:0].astype(policy.optimizer.format.tensor_dtype))
+        super().__init__(params, {**given, "nesterov": nesterov})
+        fmt = policy.optimizer.format
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.dtype != dtype.dtype:
-                    raise ValueError(
-                        f"SGD: parameters must be O values ({policy.optimizer.format}) in {dtype.dtype}, "
-                        f"not {parameter.dtype}; convert the model with this policy first"
-                    )
+                found = str(parameter.dtype)
+                if parameter.dtype == tensors.dtype_of(fmt):
+                    wrong = parameter[(tensors.quantize(fmt, parameter) != parameter) & ~parameter.isnan()]
+                    if not wrong.numel():
+                        continue
+                    found = str(wrong[0].item())
+                raise ValueError(
+                    f"SGD: parameters must be O values ({fmt}) in {tensors.dtype_of(fmt)}, not {found}; "
+                    "convert the model with this policy first"
+                )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
@@ -82,7 +85,7 @@ class SGD(torch.optim.Optimizer):
         fmt = self.policy.optimizer.format
         constant = {
             name: tensors.quantize(fmt, torch.tensor(float(group[name]), dtype=torch.float64))
-            for name in ("lr", "momentum", "weight_decay")
+            for name in ("lr", "momentum", "dampening", "weight_decay")
         }
         assert weight.grad is not None
         step = tensors.quantize(fmt, weight.grad)
@@ -93,7 +96,7 @@ class SGD(torch.optim.Optimizer):
             if "momentum_buffer" not in state:
                 velocity = step.clone()
             else:
-                kept = tensors.sub(fmt, torch.ones(()), tensors.quantize(fmt, torch.tensor(float(group["dampening"]))))
+                kept = tensors.sub(fmt, torch.ones(()), constant["dampening"])
                 fresh = step if group["dampening"] == 0 else tensors.mul(fmt, kept, step)
                 velocity = tensors.fma(fmt, constant["momentum"], state["momentum_buffer"], fresh)
             state["momentum_buffer"] = velocity
