@@ -65,5 +65,6 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing positcore and what it needs, PyTorch among it, into $(VENV): a minute, and the downloads"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
