@@ -145,15 +145,15 @@ def verify(
         batches = _dot_batches(mac, vectors or DEFAULT_DOTS, seed)
         total, exhaustive = vectors or DEFAULT_DOTS, False
     else:
-        flat = FlatUnit(design.component())
-        native = VectorUnit(flat, latency=design.latency, optimize=optimize, alter=alter)
-        bits = domain_bits(native.inputs)
+        bits = domain_bits(tuple(port for port in unit_ports(design) if port.direction == "input"))
         if exhaustive and bits > EXHAUSTIVE_BITS:
             raise ValueError(
                 f"verify: {design} has 2^{bits} inputs, more than 2^{EXHAUSTIVE_BITS}; use vectors and a seed"
             )
         exhaustive = exhaustive or (exhaustive is None and vectors is None and bits <= 20)
         total = 1 << bits if exhaustive else vectors or DEFAULT_VECTORS
+        flat = FlatUnit(design.component())
+        native = VectorUnit(flat, latency=design.latency, optimize=optimize, alter=alter)
         batches = _vector_batches(design, native, total, None if exhaustive else seed)
 
     _warm_up(design)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from positcore.errors import MissingToolError
 from positcore.hw.emit import Port, emit_verilog, unit_ports
 from positcore.hw.units import Design
 
-__all__ = ["check_verilog", "find_icarus", "run_verilog"]
+__all__ = ["check_verilog", "find_icarus", "run_text", "run_verilog"]
 
 
 def find_icarus() -> str:
@@ -38,10 +38,7 @@ def check_verilog(text: str) -> str:
 
 
 def run_verilog(design: Design, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.int64]]:
-    """The outputs of a unit without a handshake for arrays of inputs, from its Verilog text under Icarus.
-
-    One vector enters in each cycle and its result is read `latency` cycles later; ports read as signed where
-    they are. A result with an undefined bit is an error.
+    """The outputs of a unit without a handshake for arrays of inputs, from the Verilog that is emitted for it.
 
     Parameters
     ----------
@@ -56,28 +53,42 @@ def run_verilog(design: Design, inputs: Mapping[str, ArrayLike]) -> dict[str, ND
     """
     if design.unit.streaming:
         raise ValueError(f"run_verilog: {design.unit.name} speaks a handshake; use positcore.sim.bench")
+    return run_text(emit_verilog(design), design.name, unit_ports(design), inputs, latency=design.latency)
+
+
+def run_text(
+    text: str, top: str, ports: Sequence[Port], inputs: Mapping[str, ArrayLike], *, latency: int = 0
+) -> dict[str, NDArray[np.int64]]:
+    """The outputs of a module for arrays of inputs, all of one length; ports read as signed where they are.
+
+    One vector enters in each cycle and its result is read `latency` cycles later; with a latency of 0 there is no
+    clock. A result with an undefined bit is an error.
+    """
     icarus = find_icarus()
-    ports = unit_ports(design)
     sources = [port for port in ports if port.direction == "input"]
     sinks = [port for port in ports if port.direction == "output"]
     words = _pack(sources, inputs)
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
         folder = Path(name)
-        (folder / "unit.v").write_text(emit_verilog(design))
-        (folder / "bench.v").write_text(_bench(design, sources, sinks, words.size))
+        (folder / "unit.v").write_text(text)
+        (folder / "bench.v").write_text(_bench(top, sources, sinks, words.size, latency))
         width = -(-sum(port.width for port in sources) // 4)
         (folder / "in.hex").write_text("\n".join(f"{word:0{width}x}" for word in words.tolist()) + "\n")
         for command in ([icarus, "-g2005", "-o", "bench.vvp", "unit.v", "bench.v"], ["vvp", "-n", "bench.vvp"]):
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"{command[0]} failed on {design}: {(done.stdout + done.stderr)[-2000:]}")
-        lines = (folder / "out.hex").read_text().split()
+                raise RuntimeError(f"{command[0]} failed on {top}: {(done.stdout + done.stderr)[-2000:]}")
+        lines = (folder / "out.hex").read_text().splitlines()
     if len(lines) != words.size:
-        raise RuntimeError(f"run_verilog: {design}: {len(lines)} results for {words.size} vectors")
-    return _unpack(sinks, lines)
+        raise RuntimeError(f"run_text: {top}: {len(lines)} results for {words.size} vectors")
+    table = np.array([[int(item, 16) for item in line.split()] for line in lines], np.int64)
+    outputs = {}
+    for port, column in zip(sinks, table.T, strict=True):
+        outputs[port.name] = column - (column >> (port.width - 1) << port.width) if port.signed else column
+    return outputs
 
 
-def _pack(ports: list[Port], inputs: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
+def _pack(ports: Sequence[Port], inputs: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
     word = np.zeros(1, np.uint64)
     for port in reversed(ports):
         column = np.asarray(inputs[port.name]).astype(np.int64) & ((1 << port.width) - 1)
@@ -85,24 +96,13 @@ def _pack(ports: list[Port], inputs: Mapping[str, ArrayLike]) -> NDArray[np.uint
     return word
 
 
-def _unpack(ports: list[Port], lines: list[str]) -> dict[str, NDArray[np.int64]]:
-    word = np.array([int(line, 16) for line in lines], np.uint64)
-    outputs = {}
-    for port in ports:
-        bits = (word & np.uint64((1 << port.width) - 1)).astype(np.int64)
-        outputs[port.name] = bits - (bits >> (port.width - 1) << port.width) if port.signed else bits
-        word = word >> np.uint64(port.width)
-    return outputs
-
-
-def _bench(design: Design, sources: list[Port], sinks: list[Port], count: int) -> str:
+def _bench(top: str, sources: Sequence[Port], sinks: Sequence[Port], count: int, latency: int) -> str:
     in_width = sum(port.width for port in sources)
     source_names = ", ".join(port.name for port in reversed(sources))
-    sink_names = ", ".join(port.name for port in reversed(sinks))
-    clocked = design.latency > 0
     connections = [f".{port.name}({port.name})" for port in (*sources, *sinks)]
-    connections += [".clk(clk)", ".rst(1'b0)"] if clocked else []
+    connections += [".clk(clk)", ".rst(1'b0)"] if latency else []
     wires = "".join(f"  wire [{port.width - 1}:0] {port.name};\n" for port in (*sources, *sinks))
+    layout = " ".join(["%h"] * len(sinks))
     return f"""`timescale 1ns/1ps
 module bench;
 {wires}  reg clk = 0;
@@ -110,14 +110,14 @@ module bench;
   reg [{in_width - 1}:0] word;
   integer t, file;
   assign {{{source_names}}} = word;
-  {design.name} unit({", ".join(connections)});
+  {top} unit({", ".join(connections)});
   initial begin
     $readmemh("in.hex", memory);
     file = $fopen("out.hex", "w");
-    for (t = 0; t < {count + design.latency}; t = t + 1) begin
+    for (t = 0; t < {count + latency}; t = t + 1) begin
       word = memory[t < {count} ? t : {count - 1}];
       #1;
-      if (t >= {design.latency}) $fwrite(file, "%h\\n", {{{sink_names}}});
+      if (t >= {latency}) $fwrite(file, "{layout}\\n", {", ".join(port.name for port in sinks)});
       clk = 1;
       #1;
       clk = 0;

@@ -1,0 +1,132 @@
+"""Tests of the tests: each planted fault must be caught by the campaign that is meant for its unit."""
+
+import re
+
+import pytest
+
+import positcore as pc
+from positcore.hw import adder, encode, mac, multiplier
+from positcore.hw.decode import Decoder
+from positcore.hw.mac import QuireRounder
+from positcore.sim.campaign import verify
+from positcore.sim.stream import StreamError
+
+pytestmark = pytest.mark.rtl
+
+F8 = pc.PositFormat(8, 2)
+F6 = pc.PositFormat(6, 1)
+
+
+def caught(unit, spec=F8, error=pc.MismatchError, **options):
+    """The campaign finds the fault."""
+    if unit == "mac":
+        options = {"vectors": 5000} | options
+    with pytest.raises(error):
+        verify(unit, spec, waveforms=None, optimize="-O0", **options)
+
+
+def override(monkeypatch, component, statement):
+    """Append a statement to a component's logic, where it wins over what stands before it."""
+    original = component.elaborate
+
+    def elaborate(self, platform):
+        m = original(self, platform)
+        m.d.comb += statement(self)
+        return m
+
+    monkeypatch.setattr(component, "elaborate", elaborate)
+
+
+def text_fault(pattern, replacement):
+    """An alteration of the RTLIL that must find its place."""
+
+    def alter(rtlil):
+        changed, count = re.subn(pattern, replacement, rtlil)
+        assert count, f"the fault found no place: {pattern}"
+        return changed
+
+    return alter
+
+
+@pytest.mark.parametrize(("module", "unit"), [(adder, "add"), (adder, "sub"), (encode, "mul"), (encode, "encode")])
+def test_dropped_sticky(monkeypatch, module, unit):
+    original = module.shift_right_sticky
+    monkeypatch.setattr(
+        module, "shift_right_sticky", lambda *args, **names: (original(*args, **names)[0], args[1][0] & 0)
+    )
+    caught(unit)
+
+
+@pytest.mark.parametrize(("module", "unit"), [(adder, "add"), (mac, "mac")])
+def test_run_length_off_by_one(monkeypatch, module, unit):
+    original = module.normalize
+
+    def normalize(*args, **names):
+        shifted, run = original(*args, **names)
+        return shifted, run | 1
+
+    monkeypatch.setattr(module, "normalize", normalize)
+    caught(unit)
+
+
+@pytest.mark.parametrize("unit", ["decode", "add", "sub", "mul", "mac"])
+def test_missing_nar(monkeypatch, unit):
+    override(monkeypatch, Decoder, lambda self: self.raw.nar.eq(0))
+    caught(unit, F6)
+
+
+@pytest.mark.parametrize("unit", ["decode", "mul", "mac"])
+def test_missing_zero(monkeypatch, unit):
+    override(monkeypatch, Decoder, lambda self: self.raw.zero.eq(0))
+    caught(unit, F6)
+
+
+def test_swapped_operands():
+    caught(
+        "sub",
+        F6,
+        alter=text_fault(r"(cell \\unit_core \\core\s+connect \S+) \\a( \S+\s+connect \S+) \S+", r"\1 \\b\2 \\a"),
+    )
+
+
+@pytest.mark.parametrize("unit", ["encode", "add", "mul", "mac"])
+def test_truncation_for_rounding(unit):
+    caught(
+        unit,
+        alter=text_fault(
+            r"(cell \$add \S+\s(?:\s+parameter.*\n)+\s+connect \\A \{ \\raw .*\n\s+connect \\B) \S+( \[0\])?", r"\1 1'0"
+        ),
+    )
+
+
+def test_accumulator_does_not_restart():
+    caught("mac", alter=text_fault(r"(cell \$mux \S+\s+parameter \\WIDTH 128\s+connect \\S) \\fresh \[0\]", r"\1 1'0"))
+
+
+def test_nar_is_not_forgotten_after_last():
+    caught("mac", alter=text_fault(r"(cell \$not \S+\s(?:\s+parameter.*\n)+\s+connect \\A) \\fresh \[0\]", r"\1 1'0"))
+
+
+def test_result_overwritten_while_it_waits():
+    """The MAC accepts terms although its result was not taken."""
+    caught("mac", error=(StreamError, pc.MismatchError), vectors=20_000,
+           alter=text_fault(r"(connect \\A) \\done \[0\](\s+connect \\Y)", r"\1 1'0\2"))  # fmt: skip
+
+
+def test_rounder_forgets_what_is_below_its_window(monkeypatch):
+    override(monkeypatch, QuireRounder, lambda self: self.raw.sticky.eq(0))
+    caught("mac")
+
+
+def test_rounder_forgets_overflow(monkeypatch):
+    monkeypatch.setattr(QuireRounder, "_has_overflow", property(lambda self: False))
+    caught("mac")
+
+
+def test_outlying_products(monkeypatch):
+    """(−2)·(−2) = 4 and (−2)·(1/2) = −1 taken for products of the common kind."""
+    original = multiplier.Cat
+    monkeypatch.setattr(
+        multiplier, "Cat", lambda *parts: original(parts[0], 0, 0) if len(parts) == 3 else original(*parts)
+    )
+    caught("mul")
