@@ -1,4 +1,4 @@
-"""Training in plain Python: one number at a time, exact rationals, rounded where `docs/contract.md` says and only there.
+"""Training in plain Python: one number at a time, in exact rationals, rounded where `docs/contract.md` says.
 
 An array is a dict from index to value; a value is a Fraction, or None for NaR. Nothing here knows of NumPy, of
 kernels or of autograd.

@@ -1,0 +1,144 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from positcore import nn as pnn
+from positcore.nn import Policy, convert, quantize
+from positcore.nn.models import MODELS
+
+POLICY = Policy.parse("O12-L12-FBG8q")
+
+
+class Branches(nn.Module):
+    """A module of its own, as users write them: a layer, a block in a block, one activation used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 2, 3, padding="same")
+        self.blocks = nn.ModuleDict({"one": nn.Sequential(nn.Sequential(nn.Conv2d(2, 2, 3, groups=2)))})
+        self.relu = nn.ReLU()
+        self.head = nn.ModuleList([nn.Linear(32, 4, bias=False), nn.Linear(4, 3)])
+
+    def forward(self, x):
+        x = self.relu(self.blocks["one"](self.relu(self.stem(x)))).flatten(1)
+        return self.head[1](self.relu(self.head[0](x)))
+
+
+def rounded_parameters(twin, model, policy):
+    fmt = policy.optimizer.format
+    state = model.state_dict()
+    assert list(twin.state_dict()) == list(state)
+    for key, parameter in twin.named_parameters():
+        assert torch.equal(parameter, quantize(fmt, state[key])), key
+        assert parameter.dtype == (torch.float64 if fmt.n == 32 else torch.float32)
+        assert parameter.requires_grad
+
+
+@pytest.mark.parametrize("text", ["O12-L12-FBG8q", "O32-L12-FBG8q"])
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_the_thesis(name, text):
+    policy = Policy.parse(text)
+    torch.manual_seed(1)
+    model = MODELS[name]()
+    before = copy.deepcopy(model.state_dict())
+    twin = convert(model, policy)
+    rounded_parameters(twin, model, policy)
+    assert twin is not model
+    assert [type(x).__module__ for x in model.modules()] == [type(x).__module__ for x in MODELS[name]().modules()]
+    assert all(torch.equal(x, before[key]) for key, x in model.state_dict().items())
+    assert not {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in twin.parameters()}
+    x = torch.randn(2, 1, 28, 28)
+    assert twin(x).shape == model(x).shape
+    assert (twin(x) - model(x)).abs().max() < 0.3
+    assert f"policy={policy}" in repr(twin)
+
+
+def test_lenet5_has_the_parameters_of_the_thesis():
+    assert sum(p.numel() for p in convert(MODELS["lenet5"](), POLICY).parameters()) == 61706
+
+
+def test_modules_of_ones_own():
+    model = Branches()
+    twin = convert(model, POLICY)
+    assert type(twin) is Branches
+    assert type(twin.stem) is type(twin.blocks["one"][0][0]) is pnn.Conv2d
+    assert type(twin.head[0]) is type(twin.head[1]) is pnn.Linear
+    assert twin.head[0].bias is None
+    assert twin.blocks["one"][0][0].groups == 2
+    rounded_parameters(twin, model, POLICY)
+    twin(torch.randn(2, 1, 6, 6)).sum().backward()
+    assert all(p.grad is not None for p in twin.parameters())
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Flatten()], ids=str)
+def test_a_layer_alone(layer):
+    twin = convert(layer, POLICY)
+    assert isinstance(twin, type(layer))
+    assert isinstance(twin, pnn.Linear | pnn.Conv2d) == bool(list(layer.parameters()))
+
+
+def test_a_layer_keeps_its_mode_and_what_is_frozen():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).eval()
+    model[0].weight.requires_grad_(False)
+    twin = convert(model, POLICY)
+    assert not twin[0].training
+    assert [p.requires_grad for p in twin.parameters()] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_models_of_other_dtypes(dtype):
+    model = nn.Linear(5, 3).to(dtype)
+    rounded_parameters(convert(model, POLICY), model, POLICY)
+
+
+def test_max_pooling_whose_windows_only_touch():
+    for pool in (nn.MaxPool2d(2), nn.MaxPool2d(2, 3), nn.MaxPool2d((2, 1), (2, 2)), nn.MaxPool2d(2, 3, dilation=2)):
+        assert str(convert(pool, POLICY)) == str(pool)
+
+
+SHARED = nn.Linear(3, 3)
+TIED = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+TIED[1].weight = TIED[0].weight
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sigmoid(), "convert: Sigmoid 'at the top' has no posit twin; there are twins of Linear, Conv2d, ReLU"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.BatchNorm1d(2))), "BatchNorm1d '1.1' has no posit"),
+        (nn.ModuleDict({"body": nn.Sequential(nn.AvgPool2d(2))}), "AvgPool2d 'body.0' has no posit twin"),
+        (nn.Sequential(nn.Conv1d(2, 2, 3)), "Conv1d '0'"),
+        (nn.Sequential(nn.Dropout()), "Dropout '0'"),
+        (nn.LSTM(2, 2), "LSTM 'at the top'"),
+        (nn.MultiheadAttention(4, 2), "MultiheadAttention 'at the top'"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear 'at the top'"),
+        (
+            nn.Sequential(nn.MaxPool2d(3, 2)),
+            r"MaxPool2d '0' has overlapping windows \(kernel \(3, 3\), stride \(2, 2\)",
+        ),
+        (nn.MaxPool2d((2, 3), (2, 2)), "summed in floats; use a stride of at least the window"),
+        (nn.MaxPool2d(2, 2, dilation=2), r"overlapping windows .*dilation \(2, 2\)"),
+        (nn.Sequential(SHARED, nn.ReLU(), SHARED), "convert: '2.weight' and '0.weight' are one parameter"),
+        (TIED, "convert: '1.weight' and '0.weight' are one parameter, .* summed in floats; give each layer its own"),
+    ],
+    ids=lambda x: type(x).__name__ if isinstance(x, nn.Module) else None,
+)
+def test_what_has_no_twin(model, message):
+    with pytest.raises(TypeError, match=message):
+        convert(model, POLICY)
+
+
+@pytest.mark.parametrize("policy", ["O12-L12-FBG8q", None, pnn.Stage(POLICY.forward.format)], ids=str)
+def test_a_policy_of_the_wrong_kind(policy):
+    with pytest.raises(TypeError, match=r"policy must be a Policy, such as Policy.parse\('O12-L12-FBG8q'\), not"):
+        convert(nn.Linear(2, 2), policy)
+
+
+def test_an_error_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid())
+    with pytest.raises(TypeError, match="Sigmoid"):
+        convert(model, POLICY)
+    assert type(model[0]) is nn.Linear
