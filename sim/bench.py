@@ -110,8 +110,10 @@ def _run(simulator: str, top: str, folder: Path) -> str:
         f"runner.test(hdl_toplevel={top!r}, test_module='positcore.sim.mac_bench', build_dir='build',\n"
         "            test_dir='.', results_xml='results.xml', timescale=('1ns', '1ps'))\n"
     )
+    # cocotb's runner behaves otherwise where it believes that pytest runs it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True,
-        env=os.environ | {"COCOTB_ANSI_OUTPUT": "0"},
+        env=environment,
     )  # fmt: skip
     return done.stdout + done.stderr

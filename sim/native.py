@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -54,22 +55,56 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
     design = rtlil_to_cxxrtl(rtlil)
     headers = {name: (files("positcore.sim") / name).read_text() for name in ("driver.h", "stream.h")}
     source = f"{design}\nusing Unit = cxxrtl_design::p_unit;\n{driver}"
-    flags = ["-std=c++20", optimize, "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
+    flags = ["-std=c++20", optimize, "-fPIC", "-fvisibility=hidden", "-w"]
     key = hashlib.sha256("\0".join([source, *headers.values(), *flags, version]).encode()).hexdigest()[:32]
     library = cache_folder() / f"{key}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
+        runtime = _precompiled_runtime(compiler, version, flags)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
             folder = Path(name)
             (folder / "unit.cpp").write_text(source)
             for header, text in headers.items():
                 (folder / header).write_text(text)
-            command = [compiler, *flags, f"-I{_runtime()}", "-I.", "unit.cpp", "-o", "unit.so"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{compiler} failed on a simulation: {done.stderr.strip()[-2000:]}")
+            _compile(
+                [
+                    compiler,
+                    *flags,
+                    f"-I{_runtime()}",
+                    "-I.",
+                    "-include",
+                    str(runtime),
+                    "-shared",
+                    "unit.cpp",
+                    "-o",
+                    "unit.so",
+                ],
+                folder,
+            )
             os.replace(folder / "unit.so", library)
     return ctypes.CDLL(str(library))
+
+
+def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
+    """A header of CXXRTL's runtime, with its precompiled form beside it, which halves the time of a build."""
+    include = f"-I{_runtime()}"
+    key = hashlib.sha256("\0".join([version, include, *flags]).encode()).hexdigest()[:32]
+    kept = cache_folder() / f"runtime-{key}"
+    if not kept.is_dir():
+        with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="build-") as name:
+            folder = Path(name) / "runtime"
+            folder.mkdir()
+            (folder / "runtime.h").write_text(f'#include "{_runtime()}/cxxrtl/cxxrtl.h"\n')
+            _compile([compiler, *flags, include, "-x", "c++-header", "runtime.h", "-o", "runtime.h.gch"], folder)
+            with suppress(OSError):  # another process was first
+                os.rename(folder, kept)
+    return kept / "runtime.h"
+
+
+def _compile(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
 
 
 @cache

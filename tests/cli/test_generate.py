@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from positcore.cli import main
+
+
+def run(capsys, *words):
+    status = main(["generate", *words])
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
+
+
+def test_to_standard_output(capsys):
+    status, out, err = run(capsys, "add", "--format", "8,2")
+    assert (status, err) == (0, "")
+    assert out.startswith("// posit_add_8_2: a + b, rounded once\n// spec:     posit<8,2>\n")
+    assert "\nmodule posit_add_8_2(a, b, code);\n" in out
+
+
+def test_to_a_file_that_names_the_command_that_made_it(capsys, tmp_path):
+    path = tmp_path / "mac.v"
+    words = ["mac", "--format", "8,2", "--output-format", "16,2", "--carry-bits", "15", "--stages", "2"]
+    status, out, err = run(capsys, *words, "-o", str(path))
+    assert (status, out, err) == (0, f"{path}: module posit_mac_8_2_to_16_2_quire15_s2, latency 3\n", "")
+    text = path.read_text()
+    (again,) = [line for line in text.splitlines() if line.startswith("// again by: ")]
+    again = again.removeprefix("// again by: positcore generate ").split()
+    assert main(["generate", *again[:-2]]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_json(capsys, tmp_path):
+    path = tmp_path / "mul.v"
+    status, out, _ = run(capsys, "mul", "--format", "8,2", "--stages", "1", "-o", str(path), "--json")
+    assert status == 0
+    shown = json.loads(out)
+    assert [(port["name"], port["direction"], port["width"]) for port in shown.pop("ports")] == [
+        ("clk", "input", 1), ("rst", "input", 1), ("a", "input", 8), ("b", "input", 8), ("code", "output", 8)
+    ]  # fmt: skip
+    assert shown == {
+        "unit": "mul", "spec": "posit<8,2>", "module": "posit_mul_8_2_s1", "stages": 1, "latency": 1,
+        "path": str(path),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("div --format 8,2", "unknown unit 'div'; the units are: decode, encode, add, sub, mul, mac"),
+        ("add --format 8,2 --output-format 16,2", "add has one format and no accumulator; drop --output-format"),
+        ("add --format 8,2 --stages 9", "add: stages must be an integer in 0..5 (it can be cut after: summed, "),
+        ("mac --format 8,2 --carry-bits 64", "Quire: carry_bits must be an integer in 1..63, not 64"),
+        ("add --format 8,2 -o missing/add.v", "no folder missing to write add.v in; create it"),
+        ("add --format 8,2 --json", "--json describes the file that -o names; add -o FILE"),
+    ],
+)
+def test_usage(capsys, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *words.split())
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_impossible_format(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "add", "--format", "65,2"])
+    assert "n must be an integer in 2..32, not 65" in capsys.readouterr().err

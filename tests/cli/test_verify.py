@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from positcore.cli import main
+from positcore.hw.decode import Decoder
+
+pytestmark = pytest.mark.rtl
+
+
+def run(capsys, *words):
+    status = main(["verify", *words])
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
+
+
+def test_exhaustive(capsys):
+    status, out, err = run(capsys, "add", "--format", "8,2", "--exhaustive")
+    assert (status, err) == (0, "")
+    assert out.startswith("add posit<8,2>: 65,536 vectors (all inputs), 0 mismatches, ")
+
+
+def test_json(capsys):
+    words = ["mac", "--format", "8,2", "--output-format", "16,2", "--vectors", "400", "--seed", "3", "--stages", "1"]
+    status, out, _ = run(capsys, *words, "--json")
+    shown = json.loads(out)
+    assert shown.pop("seconds") > 0
+    assert shown.pop("vectors_per_s") > 0
+    assert status == 0
+    assert shown == {
+        "unit": "mac", "spec": "posit<8,2> → posit<16,2>, quire", "stages": 1, "exhaustive": False,
+        "vectors": 400, "mismatches": 0, "seed": 3,
+    }  # fmt: skip
+
+
+def test_mismatch(capsys, monkeypatch, tmp_path):
+    original = Decoder.elaborate
+
+    def elaborate(self, platform):
+        m = original(self, platform)
+        m.d.comb += self.raw.nar.eq(0)
+        return m
+
+    monkeypatch.setattr(Decoder, "elaborate", elaborate)
+    status, out, err = run(capsys, "decode", "--format", "6,1", "--waveforms", str(tmp_path))
+    assert (status, out) == (1, "")
+    assert "decode[posit<6,1>]: RTL and golden model differ" in err
+    assert "nar      RTL 0 != golden 1" in err
+    assert (tmp_path / "posit_decode_6_1_mismatch.vcd").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("div --format 8,2", "unknown unit 'div'; the units are: "),
+        ("add --format 8,2 --vectors 0", "vectors must be a positive integer, not 0: nothing would be checked"),
+        ("mul --format 16,2 --exhaustive", "has 2^32 inputs, more than 2^26; use vectors and a seed"),
+        ("mac --format 8,2 --exhaustive", "mac takes dot products of any length; use vectors and a seed"),
+    ],
+)
+def test_usage(capsys, words, message):
+    status, out, err = run(capsys, *words.split())
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_missing_compiler(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
+    status, _, err = run(capsys, "decode", "--format", "4,1")
+    assert status == 2
+    assert "no-such-compiler not found" in err
+    assert "apt-get install g++" in err

@@ -1,0 +1,53 @@
+import pytest
+
+import positcore as pc
+from positcore.hw.emit import emit_verilog
+from positcore.hw.units import Design
+from positcore.sim.bench import run_bench
+
+pytestmark = pytest.mark.rtl
+
+F8 = pc.PositFormat(8, 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "stages"), [(F8, 0), (F8, 2), (pc.MacSpec((F8, pc.PositFormat(6, 1)), pc.PositFormat(16, 2)), 5)]
+)
+def test_streams_under_random_stalls_and_resets(spec, stages):
+    report = run_bench(spec, stages=stages, dots=150, seed=stages)
+    assert report.simulator in ("icarus", "verilator")
+    assert report.results > 50
+    assert report.resets > 0
+    assert report.cycles > 1000
+
+
+@pytest.mark.parametrize(
+    ("fault", "replacement", "message"),
+    [
+        ("assign t11 = fresh ?", "assign t11 = 1'b0 ?", r"dot product \d+: RTL \d+ != golden \d+"),
+        (".done(o_valid)", ".done()", "an output is undefined"),
+        ("done <= ", "done <= 1'b1 | ", r"a result more than dot products|RTL \d+ != golden|became"),
+    ],
+)
+def test_planted_faults(fault, replacement, message):
+    text = emit_verilog(Design.of("mac", F8))
+    assert fault in text
+    with pytest.raises(pc.MismatchError, match=message) as error:
+        run_bench(F8, dots=60, verilog=text.replace(fault, replacement))
+    assert "again: positcore.sim.bench.run_bench(" in str(error.value)
+
+
+def test_verilog_that_does_not_compile():
+    with pytest.raises(pc.MismatchError, match="no outcome"):
+        run_bench(F8, dots=2, verilog="module")
+
+
+def test_nothing_to_check():
+    with pytest.raises(ValueError, match="dots must be a positive integer, not 0: nothing would be checked"):
+        run_bench(F8, dots=0)
+
+
+def test_missing_simulator(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(pc.MissingToolError, match=r"Icarus \(iverilog\) not found, .*: apt-get install iverilog"):
+        run_bench(F8)
