@@ -50,6 +50,8 @@ def _twin(module: torch.nn.Module, policy: Policy, name: str) -> torch.nn.Module
         return _adopt(Linear, module, policy)
     if type(module) is torch.nn.Conv2d:
         return _adopt(Conv2d, module, policy)
+    if isinstance(module, Linear | Conv2d):
+        raise TypeError(f"convert: {name or 'the model'!r} is a posit layer already; convert the float model instead")
     if isinstance(module, torch.nn.MaxPool2d):
         return _check_pool(module, name)
     children = list(module.named_children())
