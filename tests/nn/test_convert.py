@@ -137,6 +137,19 @@ def test_a_policy_of_the_wrong_kind(policy):
         convert(nn.Linear(2, 2), policy)
 
 
+def test_a_twin_is_not_converted_again():
+    with pytest.raises(TypeError, match="convert: '0' is a posit layer already; convert the float model instead"):
+        convert(convert(nn.Sequential(nn.Linear(2, 2)), POLICY), POLICY)
+    with pytest.raises(TypeError, match="convert: 'the model' is a posit layer already"):
+        convert(pnn.Conv2d(2, 2, 3, policy=POLICY), POLICY)
+
+
+def test_relu_and_max_pooling_keep_nar():
+    x = torch.tensor([[[[float("nan"), 1.0], [2.0, 3.0]]]])
+    assert convert(nn.MaxPool2d(2), POLICY)(x).isnan().all()
+    assert convert(nn.ReLU(), POLICY)(x).isnan().sum() == 1
+
+
 def test_an_error_leaves_the_model_as_it_was():
     model = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid())
     with pytest.raises(TypeError, match="Sigmoid"):

@@ -42,7 +42,7 @@ def check(policy, call, layer, x, weight, bias):
 # Linear ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (2, 1, 3, 7), (7,), (1, 7)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 7), (50, 7), (2, 3, 7), (2, 1, 3, 7), (7,), (1, 7)], ids=str)
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("text", POLICIES)
 def test_linear(text, biased, shape):
@@ -130,6 +130,31 @@ def test_conv2d_keeps_nar():
     y.sum().backward()
     assert weight.grad[:, 0, 0, 0].isnan().all()
     assert weight.grad.isnan().sum() == 2
+
+
+def test_nar_meets_the_zeros_of_padding():
+    """0 times NaR is NaR: a NaR weight spoils its whole output channel, and its input channel's gradient."""
+    geometry = Geometry((3, 3), padding=(2, 2))
+    x, weight = normal(1, 2, 4, 4).requires_grad_(), master(POLICY, 2, 2, 3, 3, seed=2)
+    with torch.no_grad():
+        weight[0, 1, 0, 0] = NAN
+    y = functional.conv2d(x, weight, None, geometry, 1, POLICY)
+    assert y.isnan().all(dim=3).all(dim=2).tolist() == [[True, False]]
+    assert not y[:, 1].isnan().any()
+    y.sum().backward()
+    assert x.grad.isnan().all(dim=3).all(dim=2).tolist() == [[False, True]]
+    assert not x.grad[:, 0].isnan().any()
+
+
+def test_memory_layout_does_not_matter():
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        x = normal(3, 4, 6, 6).to(memory_format=memory_format).requires_grad_()
+        weight = master(POLICY, 4, 2, 3, 3, seed=2).detach().to(memory_format=memory_format).requires_grad_()
+        y = functional.conv2d(x, weight, None, Geometry((3, 3), padding=(1, 1)), 2, POLICY)
+        y.backward(normal(*y.shape, seed=3).to(memory_format=memory_format))
+        results.append((y, x.grad, weight.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 # What lies between layers ------------------------------------------------------------------------------------
