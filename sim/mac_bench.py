@@ -35,6 +35,7 @@ class Stream:
         dut.rst.value = 1
         for port in (dut.i_valid, dut.o_ready, dut.i_a, dut.i_b, dut.i_last):
             port.value = 0
+        await Timer(1, "ns")
         for _ in range(self.rng.randint(1, 3)):
             await self._clock()
         dut.rst.value = 0

@@ -18,7 +18,7 @@ from tests.reference import BYTE_FORMATS, SMALL_FORMATS, all_pairs, exact, forma
 pytestmark = pytest.mark.rtl
 
 OPERATIONS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
-WIDE_FORMATS = [pc.PositFormat(12, 1), pc.PositFormat(16, 2), pc.PositFormat(32, 2)]
+WIDE_FORMATS = [pc.PositFormat(12, 1), pc.PositFormat(32, 2)]
 
 
 @lru_cache
@@ -39,10 +39,25 @@ def test_all_pairs_of_small_formats(name, fmt):
         assert code == exact(fmt, OPERATIONS[name], x, y), f"{name}({fmt}, {x}, {y})"
 
 
+@lru_cache
+def results_of_byte_formats():
+    a, b = all_pairs(BYTE_FORMATS[0])
+    designs = {f"{name}_{fmt.tag}": Design.of(name, fmt) for name in OPERATIONS for fmt in BYTE_FORMATS}
+    return a, b, run_bundle(designs, {"a": a, "b": b})
+
+
 @pytest.mark.parametrize("fmt", BYTE_FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_all_pairs_of_byte_formats(name, fmt):
-    report = verify(name, fmt, exhaustive=True, waveforms=None, optimize="-O1")
+    a, b, results = results_of_byte_formats()
+    got = results[f"{name}_{fmt.tag}"]["code"]
+    assert got.size == 1 << 16
+    np.testing.assert_array_equal(got, getattr(pc, name)(fmt, a, b))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_exhaustive_campaign(name):
+    report = verify(name, pc.PositFormat(8, 2), exhaustive=True, waveforms=None, optimize="-O1")
     assert report.vectors == 1 << 16
 
 
@@ -84,7 +99,7 @@ def test_parameters_are_checked(unbuilt, unit):
     name = unit.__name__
     with pytest.raises(TypeError, match=rf"{name}: fmt must be a PositFormat such as .* not 8"):
         unit(8)
-    with pytest.raises(TypeError, match=f"{name}: stages must be an integer in 0.., not 1.5"):
+    with pytest.raises(TypeError, match=rf"{name}: stages must be an integer in 0\.\.\d, not 1\.5"):
         unit(pc.PositFormat(8), stages=1.5)
     with pytest.raises(ValueError, match=rf"{name}: stages must be an integer in 0.*cut after: .*, not 6"):
         unit(pc.PositFormat(8), stages=6)

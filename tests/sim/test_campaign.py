@@ -23,18 +23,20 @@ def drop_nar(rtlil):
 
 def test_report():
     calls = []
-    report = verify("add", F, exhaustive=True, waveforms=None, progress=lambda *done: calls.append(done))
+    report = verify(
+        "add", F, exhaustive=True, waveforms=None, optimize="-O1", progress=lambda *done: calls.append(done)
+    )
     assert (report.vectors, report.mismatches, report.exhaustive, report.seed) == (4096, 0, True, None)
     assert str(report).startswith("add posit<6,1>: 4,096 vectors (all inputs), 0 mismatches, ")
     assert calls == [(4096, 4096)]
     assert report.vectors_per_s > 0
-    drawn = verify("add", F, vectors=70_000, seed=9, waveforms=None)
+    drawn = verify("add", F, vectors=70_000, seed=9, waveforms=None, optimize="-O1")
     assert (drawn.vectors, drawn.exhaustive, drawn.seed) == (70_000, False, 9)
 
 
 def test_mismatch_is_told_with_all_that_helps(tmp_path):
     with pytest.raises(pc.MismatchError) as error:
-        verify("add", F, exhaustive=True, waveforms=tmp_path, alter=drop_nar)
+        verify("add", F, exhaustive=True, waveforms=tmp_path, optimize="-O1", alter=drop_nar)
     text = str(error.value)
     assert "add[posit<6,1>]: RTL and golden model differ" in text
     assert re.search(r"^  a        0b\d{6} = ", text, re.MULTILINE)
@@ -51,7 +53,7 @@ def test_mismatch_is_told_with_all_that_helps(tmp_path):
 
 def test_mismatch_of_a_dot_product(tmp_path):
     with pytest.raises(pc.MismatchError) as error:
-        verify("mac", F, vectors=300, seed=1, stages=2, waveforms=tmp_path, alter=drop_nar)
+        verify("mac", F, vectors=300, seed=1, stages=2, waveforms=tmp_path, optimize="-O1", alter=drop_nar)
     text = str(error.value)
     assert "positcore verify mac --format 6,1 --stages 2 --vectors 300 --seed 1" in text
     assert (tmp_path / "posit_mac_6_1_quire31_s2_mismatch.vcd").exists()

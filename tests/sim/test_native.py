@@ -18,7 +18,7 @@ CODES = np.arange(16, dtype=np.uint8)
 
 
 def small_unit(**options):
-    return VectorUnit(FlatUnit(Design.of("decode", F).component()), optimize="-O0", **options)
+    return VectorUnit(FlatUnit(Design.of("decode", F).component()), optimize="-O1", **options)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_inputs_are_checked():
     unit = small_unit()
     with pytest.raises(ValueError, match="an array for each input is needed; missing: code"):
         unit.run({"cod": CODES})
-    adder = VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O0")
+    adder = VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O1")
     with pytest.raises(ValueError, match="inputs must be vectors of one length"):
         adder.run({"a": CODES, "b": CODES[:3]})
 
