@@ -13,7 +13,7 @@ from positcore.nn.policy import Policy
 __all__ = ["convert"]
 
 # Modules whose forward and backward only select, move or compare values, which is exact on posits.
-_EXACT = (torch.nn.ReLU, torch.nn.Flatten, torch.nn.Unflatten, torch.nn.Identity)
+_EXACT = (torch.nn.ReLU, torch.nn.Flatten, torch.nn.Unflatten, torch.nn.Identity, torch.nn.Sequential)
 
 
 def convert(model: torch.nn.Module, policy: Policy) -> torch.nn.Module:

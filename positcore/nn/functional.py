@@ -1,8 +1,8 @@
 """Posit operations with gradients: linear, conv2d, cross_entropy.
 
-Between layers a gradient carries the batch size N as a factor: the losses give N times the gradient of
-their value, and a parameter's gradient is summed over the batch in one accumulator, rounded in G, then
-divided by N in G. So small formats see gradients of one sample's size, as in PositNN.
+Below a mean over N samples, gradients carry the factor N (`positcore.nn.batch_factor`): a parameter's gradient
+is summed over the batch in one accumulator, rounded in G, then divided by N in G. So small formats see
+gradients of one sample's size, as in PositNN.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from positcore.format import PositFormat
 from positcore.gemm.patches import Geometry
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
+from positcore.nn.batch_factor import current_factor, declare_factor
 from positcore.nn.policy import Policy
 
 __all__ = ["conv2d", "cross_entropy", "linear"]
@@ -51,9 +52,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Te
         )
     if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: x must be of shape (..., {weight.shape[1]}), not {tuple(x.shape)}")
-    batch = x.shape[0] if x.ndim > 1 else 1
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    result: Tensor = _Linear.apply(rows, weight, bias, policy, batch)  # type: ignore[no-untyped-call]
+    result: Tensor = _Linear.apply(rows, weight, bias, policy)  # type: ignore[no-untyped-call]
     return result.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -137,7 +137,7 @@ def cross_entropy(logits: Tensor, target: Tensor, policy: Policy, reduction: str
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy, batch: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Tensor:
         fmt = policy.forward.format
         inputs = tensors.quantize(fmt, x)
         y = current_backend().matmul(
@@ -147,7 +147,7 @@ class _Linear(torch.autograd.Function):
             None if bias is None else tensors.quantize(fmt, bias),
         )
         ctx.save_for_backward(inputs, weight)
-        ctx.policy, ctx.has_bias, ctx.batch = policy, bias is not None, batch
+        ctx.policy, ctx.has_bias = policy, bias is not None
         return y.to(_carrier(policy))
 
     @staticmethod
@@ -162,10 +162,10 @@ class _Linear(torch.autograd.Function):
             grad_x = backend.matmul(policy.backward_mac, gradient, copy)
         if ctx.needs_input_grad[1]:
             total = backend.matmul(policy.gradient_mac, gradient.T, inputs)
-            grad_weight = _parameter_gradient(policy, total, ctx.batch)
+            grad_weight = _parameter_gradient(policy, total)
         if ctx.has_bias and ctx.needs_input_grad[2]:
-            grad_bias = _bias_gradient(policy, gradient.T, ctx.batch)
-        return grad_x, grad_weight, grad_bias, None, None
+            grad_bias = _bias_gradient(policy, gradient.T)
+        return grad_x, grad_weight, grad_bias, None
 
 
 class _Conv2d(torch.autograd.Function):
@@ -191,7 +191,7 @@ class _Conv2d(torch.autograd.Function):
         geometry: Geometry = ctx.geometry
         gradient = tensors.quantize(policy.backward.format, gradient)
         gradients = gradient.chunk(ctx.groups, dim=1)
-        backend, batch = current_backend(), gradient.shape[0]
+        backend = current_backend()
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             size = (inputs.shape[2], inputs.shape[3])
@@ -203,10 +203,10 @@ class _Conv2d(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             parts = zip(gradients, inputs.chunk(ctx.groups, dim=1), strict=True)
             total = _join([backend.conv2d_weight_gradient(policy.gradient_mac, *part, geometry) for part in parts])
-            grad_weight = _parameter_gradient(policy, total, batch)
+            grad_weight = _parameter_gradient(policy, total)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             rows = gradient.transpose(0, 1).reshape(gradient.shape[1], -1)
-            grad_bias = _bias_gradient(policy, rows, batch)
+            grad_bias = _bias_gradient(policy, rows)
         return grad_x, grad_weight, grad_bias, None, None, None
 
 
@@ -223,8 +223,8 @@ class _CrossEntropy(torch.autograd.Function):
         total = backend.matmul(mac, losses.T, losses.new_ones(z.shape[0], 1)).reshape(())
         probabilities = tensors.div(fmt, powers, sums)
         ctx.save_for_backward(probabilities, target)
-        ctx.fmt, ctx.factor = fmt, 1 if reduction == "mean" else z.shape[0]
-        return _divide_by_batch(fmt, total, z.shape[0]) if reduction == "mean" else total
+        ctx.fmt, ctx.factor = fmt, z.shape[0] if reduction == "mean" else 1
+        return _divided(fmt, total, z.shape[0], fmt) if reduction == "mean" else total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -232,9 +232,9 @@ class _CrossEntropy(torch.autograd.Function):
         fmt: PositFormat = ctx.fmt
         one_hot = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
         result = tensors.sub(fmt, probabilities, one_hot)
-        for factor in (gradient, torch.tensor(float(ctx.factor))):
-            if float(factor) != 1.0:
-                result = tensors.mul(fmt, result, tensors.quantize(fmt, factor))
+        if float(gradient) != 1.0:
+            result = tensors.mul(fmt, result, tensors.quantize(fmt, gradient))
+        declare_factor(ctx.factor)
         return result, None, None, None
 
 
@@ -242,16 +242,16 @@ def _join(parts: list[Tensor], dim: int = 0) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-def _bias_gradient(policy: Policy, rows: Tensor, batch: int) -> Tensor:
+def _bias_gradient(policy: Policy, rows: Tensor) -> Tensor:
     """Row sums of the output gradient (channels, ·), each in one accumulator, divided by the batch size in G."""
     total = current_backend().matmul(policy.gradient_mac, rows, rows.new_ones(rows.shape[1], 1))
-    return _parameter_gradient(policy, total.reshape(-1), batch)
+    return _parameter_gradient(policy, total.reshape(-1))
 
 
-def _parameter_gradient(policy: Policy, total: Tensor, batch: int) -> Tensor:
-    """A sum over the batch divided by its size in G; rounded to O at once where O's dtype is too small for G."""
-    mean = _divide_by_batch(policy.gradient.format, total, batch)
-    master = policy.optimizer.format
+def _parameter_gradient(policy: Policy, total: Tensor) -> Tensor:
+    """A sum over the batch divided by the factor that it carries; in O at once where O's dtype is too small for G."""
+    factor, master, fmt = current_factor(), policy.optimizer.format, policy.gradient.format
+    mean = total if factor == 1 else _divided(fmt, total, factor, master)
     return mean if mean.dtype in (torch.float32, tensors.dtype_of(master)) else tensors.quantize(master, mean)
 
 
@@ -261,5 +261,6 @@ def _carrier(policy: Policy) -> torch.dtype:
     return max((tensors.dtype_of(fmt) for fmt in formats), key=lambda dtype: dtype.itemsize)
 
 
-def _divide_by_batch(fmt: PositFormat, total: Tensor, batch: int) -> Tensor:
-    return tensors.div(fmt, total, tensors.quantize(fmt, torch.tensor(float(batch))))
+def _divided(fmt: PositFormat, total: Tensor, count: int, count_format: PositFormat) -> Tensor:
+    """total / count in `fmt`, the count being a value of `count_format`."""
+    return tensors.div(fmt, total, tensors.quantize(count_format, torch.tensor(float(count))))

@@ -73,10 +73,18 @@ class Conv2d(torch.nn.Conv2d):
 
 
 def _round_parameters(layer: torch.nn.Module, policy: Policy) -> None:
-    """Make a new layer's parameters master weights: O values in O's dtype. On the meta device there are none yet."""
+    """Make a layer's parameters master weights, now and when loaded: O values in O's dtype."""
     for key, parameter in list(layer.named_parameters(recurse=False)):
         if not parameter.is_meta:
             setattr(layer, key, torch.nn.Parameter(quantize(policy.optimizer.format, parameter)))
+    layer.register_load_state_dict_post_hook(_round_loaded)  # type: ignore[no-untyped-call]
+
+
+def _round_loaded(layer: Any, _: object) -> None:
+    """Weights of any origin become master weights when they are loaded."""
+    with torch.no_grad():
+        for parameter in layer.parameters(recurse=False):
+            parameter.copy_(quantize(layer.policy.optimizer.format, parameter))
 
 
 def geometry_of(layer: torch.nn.Conv2d) -> Geometry:

@@ -13,7 +13,7 @@ __all__ = ["Policy", "Stage"]
 _STAGES = {"O": "optimizer", "L": "loss", "F": "forward", "B": "backward", "G": "gradient"}
 _EXPECTED = (
     "a policy is written like O12-L12-FBG8q: letters O (optimizer), L (loss), F (forward), B (backward), "
-    "G (gradient), then the posit size, then q where sums go through a quire and u for underflow"
+    "G (gradient), then the posit size, then u for underflow and q where sums go through a quire"
 )
 
 
@@ -28,7 +28,13 @@ class Stage:
     def suffix(self) -> str:
         """The stage as it stands after its letter in the thesis's notation: `8q`, or `8/1q` for es = 1."""
         es = "" if self.format.es == 2 else f"/{self.format.es}"
-        return f"{self.format.n}{es}" + ("u" if self.format.underflow else "") + ("q" if self.accumulator else "")
+        return f"{self.format.n}{es}" + ("u" if self.format.underflow else "") + self._quire
+
+    @property
+    def _quire(self) -> str:
+        if self.accumulator is None:
+            return ""
+        return "q" if self.accumulator == Quire() else f"q{self.accumulator.carry_bits}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Policy:
         """Read the thesis's notation, such as `O12-L12-FBG8q`.
 
         Each group is stage letters, a size n, optionally `/es` (2 unless told), `u` for underflow and `q`
-        for a quire.
+        for a quire (`q7`: with 7 carry bits, 31 unless told).
 
         Raises
         ------
@@ -89,13 +95,13 @@ class Policy:
             raise TypeError(f"Policy.parse: {_EXPECTED}; not {text!r}")
         stages: dict[str, Stage] = {}
         for group in text.strip().split("-"):
-            found = re.fullmatch(r"([OLFBG]+)(\d+)(?:/(\d+))?(u?q?|qu)", group)
+            found = re.fullmatch(r"([OLFBG]+)(\d+)(?:/(\d+))?(u?)(q\d*)?(u?)", group)
             if not found:
                 raise ValueError(f"Policy.parse: {group!r} in {text!r} is not a stage; {_EXPECTED}")
-            letters, n, es, flags = found.groups()
-            stage = Stage(
-                PositFormat(int(n), 2 if es is None else int(es), "u" in flags), Quire() if "q" in flags else None
-            )
+            letters, n, es, before, quire, after = found.groups()
+            fmt = PositFormat(int(n), 2 if es is None else int(es), "u" in before + after)
+            carry_bits = 31 if quire == "q" else int((quire or "q0")[1:])
+            stage = Stage(fmt, Quire(carry_bits) if quire else None)
             for letter in letters:
                 if letter in stages:
                     raise ValueError(f"Policy.parse: stage {letter} is named twice in {text!r}")
@@ -106,11 +112,13 @@ class Policy:
         return cls(**{name: stages[letter] for letter, name in _STAGES.items()})
 
     def __str__(self) -> str:
-        groups: dict[str, str] = {}
+        groups: list[tuple[str, str]] = []
         for letter, name in _STAGES.items():
             suffix = getattr(self, name).suffix
-            groups[suffix] = groups.get(suffix, "") + letter
-        return "-".join(f"{letters}{suffix}" for suffix, letters in groups.items())
+            if letter in "BG" and groups[-1][1] == suffix:  # F, B and G stand together where they agree
+                letter = groups.pop()[0] + letter
+            groups.append((letter, suffix))
+        return "-".join(letters + suffix for letters, suffix in groups)
 
     # The datapaths of the matrix products ----------------------------------------------------------
 

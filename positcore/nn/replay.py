@@ -63,7 +63,7 @@ def _record(
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear | Conv2d)}
 
     def keep(name: str, fmt: PositFormat, x: Tensor) -> None:
-        tensors[name] = fmt, fmt.encode(as_array(x))
+        tensors[name] = fmt, as_array(x).copy()
 
     def hook(name: str, layer: Linear | Conv2d) -> Any:
         return layer.register_forward_hook(
@@ -84,11 +84,12 @@ def _record(
     for name, layer in layers.items():
         for key, parameter in layer.named_parameters(recurse=False):
             if parameter.grad is not None:
-                keep(f"{name} {key} gradient", policy.optimizer.format, parameter.grad)
+                keep(f"{name} {key} gradient", layer.policy.gradient.format, parameter.grad)
     return tensors
 
 
 def _compare(name: str, fmt: PositFormat, a: Any, b: Any) -> Comparison:
-    different = np.argwhere(a != b)
+    """Values that differ are codes that differ: each value has one code, and NaR is nan."""
+    different = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)))
     first = tuple(int(i) for i in different[0]) if len(different) else None
     return Comparison(name, str(fmt), a.size, len(different), first)

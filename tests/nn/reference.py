@@ -120,7 +120,7 @@ class Layer:
         return _sums(fmt, self.outputs, [(o, copy[k], self.x[i]) for o, k, i in self.meetings], start)
 
     def backward(self, gradient):
-        """Gradients of input, weight and bias; the last two divided by the batch size."""
+        """Gradients of input, weight and bias; the last two divided by `batch`, the factor that gradients carry."""
         fmt, small = self.policy.backward.format, self.policy.gradient.format
         g, copy = each(fmt, gradient), each(fmt, self.weight)
         grad_x = _sums(fmt, self.x, [(i, copy[k], g[o]) for o, k, i in self.meetings])
@@ -130,21 +130,20 @@ class Layer:
         return grad_x, *(self._divided(x) for x in (grad_w, grad_b))
 
     def _divided(self, sums):
-        fmt = self.policy.gradient.format
-        batch = round_to(fmt, self.batch)
-        return {at: round_to(fmt, div(x, batch)) for at, x in sums.items()}
+        count = round_to(self.policy.optimizer.format, self.batch)
+        return {at: round_to(self.policy.gradient.format, div(x, count)) for at, x in sums.items()}
 
 
-def linear(policy, x, weight, bias, batch):
+def linear(policy, x, weight, bias, batch=1):
     meetings = linear_meetings(x, weight)
     return Layer(policy, weight, bias, meetings, -1, sorted({o for o, _, _ in meetings}), batch)
 
 
-def conv2d(policy, x, weight, bias, geometry, groups=1):
+def conv2d(policy, x, weight, bias, geometry, groups=1, batch=1):
     n, _, h, w = (1 + max(i) for i in zip(*x, strict=True))
     sizes = (n, 1 + max(weight)[0], *geometry.output_size((h, w)))
     outputs = list(product(*map(range, sizes)))
-    return Layer(policy, weight, bias, convolution_meetings(x, weight, geometry, groups), 1, outputs, n)
+    return Layer(policy, weight, bias, convolution_meetings(x, weight, geometry, groups), 1, outputs, batch)
 
 
 def max_pool(x, size):
@@ -175,9 +174,7 @@ def cross_entropy(policy, logits, target, reduction="mean", upstream=1):
         for c in range(classes):
             probability = round_to(fmt, div(powers[c], total))
             g = round_to(fmt, add(probability, -1 if c == target[i] else 0))
-            for factor in (upstream, 1 if reduction == "mean" else n):
-                g = round_to(fmt, mul(g, round_to(fmt, factor)))
-            gradient[i, c] = g
+            gradient[i, c] = round_to(fmt, mul(g, round_to(fmt, upstream)))
     loss = round_to(fmt, add(*losses))
     return (round_to(fmt, div(loss, round_to(fmt, n))) if reduction == "mean" else loss), gradient
 

@@ -5,6 +5,7 @@ import torch
 
 from positcore.gemm.patches import Geometry
 from positcore.nn import Policy, functional, quantize
+from positcore.nn.batch_factor import current_factor, declare_factor
 from tests.nn import reference
 from tests.nn.reference import array, differences
 
@@ -26,12 +27,26 @@ def master(policy, *shape, seed):
     return quantize(policy.optimizer.format, normal(*shape, seed=seed) / 2).requires_grad_()
 
 
+class Carrying(torch.autograd.Function):
+    """The identity, with a gradient that is declared to carry a factor, as below a mean."""
+
+    @staticmethod
+    def forward(ctx, y, factor):
+        ctx.factor = factor
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        declare_factor(ctx.factor)
+        return gradient, None
+
+
 def check(policy, call, layer, x, weight, bias):
     """Output and the three gradients against the reference, for an output gradient that B must round first."""
     y = call(x, weight, bias, policy)
     assert not differences(y, layer.forward(array(x)))
     gradient = normal(*y.shape, seed=9).to(y.dtype)
-    y.backward(gradient)
+    Carrying.apply(y, layer.batch).backward(gradient)
     grad_x, grad_w, grad_b = layer.backward(array(gradient))
     assert not differences(x.grad, grad_x)
     assert not differences(weight.grad, grad_w)
@@ -42,17 +57,17 @@ def check(policy, call, layer, x, weight, bias):
 # Linear ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (50, 7), (2, 3, 7), (2, 1, 3, 7), (7,), (1, 7)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (2, 1, 3, 7), (7,), (1, 7)], ids=str)
+@pytest.mark.parametrize("factor", [1, 4, 50])
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("text", POLICIES)
-def test_linear(text, biased, shape):
-    """Parameter gradients are divided by the size of the first dimension: by 1, if there is only one sample."""
+def test_linear(text, biased, shape, factor):
+    """Parameter gradients are divided by the factor that the loss declared."""
     policy = Policy.parse(text)
     x = normal(*shape).double().requires_grad_()
     weight = master(policy, 4, 7, seed=2)
     bias = master(policy, 4, seed=3) if biased else None
-    batch = shape[0] if len(shape) > 1 else 1
-    layer = reference.linear(policy, array(x), array(weight), bias if bias is None else array(bias), batch)
+    layer = reference.linear(policy, array(x), array(weight), bias if bias is None else array(bias), factor)
     check(policy, functional.linear, layer, x, weight, bias)
 
 
@@ -112,7 +127,8 @@ def test_conv2d(text, case, biased):
     x = normal(2, 4, 6, 5).double().requires_grad_()
     weight = master(policy, 4, 4 // groups, *geometry.kernel, seed=2)
     bias = master(policy, 4, seed=3) if biased else None
-    layer = reference.conv2d(policy, array(x), array(weight), bias if bias is None else array(bias), geometry, groups)
+    start = bias if bias is None else array(bias)
+    layer = reference.conv2d(policy, array(x), array(weight), start, geometry, groups, 5)
 
     def call(x, weight, bias, policy):
         return functional.conv2d(x, weight, bias, geometry, groups, policy)
@@ -196,7 +212,7 @@ def test_a_gradient_too_fine_for_the_dtype_of_masters_is_rounded_to_them():
     x = torch.tensor([[1.0], [1 / 2**8], [1 / 2**13]], dtype=torch.float64)
     gradient = torch.tensor([[1.0], [1.0], [1 / 2**13]], dtype=torch.float64)
     weight = torch.zeros(1, 1, requires_grad=True)
-    functional.linear(x[:, None], weight, None, policy).backward(gradient[:, None])
+    Carrying.apply(functional.linear(x[:, None], weight, None, policy), 3).backward(gradient[:, None])
     total = reference.round_to(fine, tie + Fraction(1, 1 << 26))
     expected = reference.round_to(policy.optimizer.format, reference.round_to(fine, total / 3))
     assert not differences(weight.grad, {(0, 0): expected})
@@ -228,6 +244,31 @@ def test_the_batch_size_is_rounded_too():
     assert not differences(loss, {(): reference.cross_entropy(policy, array(logits), target)[0]})
     total = functional.cross_entropy(logits, torch.tensor(target), policy, "sum")
     assert array(loss)[()] == reference.round_to(policy.loss.format, array(total)[()] / 48)
+
+
+def test_a_loss_that_declares_no_factor_has_none():
+    """PyTorch's own mean has divided by N already: the layers must not divide again."""
+    x, target = normal(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    gradients = []
+    for loss in (torch.nn.functional.cross_entropy, lambda y, t: functional.cross_entropy(y, t, POLICY)):
+        weight = master(POLICY, 3, 4, seed=2)
+        loss(functional.linear(x, weight, None, POLICY), target).backward()
+        gradients.append(weight.grad)
+    assert torch.allclose(*gradients, rtol=0.2, atol=0.02)
+    assert current_factor() == 1
+
+
+def test_losses_over_different_batches_cannot_share_a_backward_pass():
+    weight = master(POLICY, 3, 4, seed=2)
+    loss = sum(
+        functional.cross_entropy(functional.linear(normal(n, 4), weight, None, POLICY), torch.zeros(n).long(), POLICY)
+        for n in (4, 6)
+    )
+    with pytest.raises(ValueError, match=r"means over (4 and 6|6 and 4) samples meet in one backward pass"):
+        loss.backward()
+    functional.cross_entropy(
+        functional.linear(normal(6, 4), weight, None, POLICY), torch.zeros(6).long(), POLICY
+    ).backward()
 
 
 def test_cross_entropy_with_nar():

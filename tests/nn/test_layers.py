@@ -32,7 +32,7 @@ def test_names_and_shapes_are_those_of_torch(name):
     expected = {key: x.shape for key, x in float_layer.state_dict().items()}
     assert {key: x.shape for key, x in layer.state_dict().items()} == expected
     assert layer(normal(*shape)).shape == float_layer(normal(*shape)).shape
-    assert repr(layer) == repr(float_layer)[:-1] + ", policy=OL12-FBG8q)"
+    assert repr(layer) == repr(float_layer)[:-1] + ", policy=O12-L12-FBG8q)"
 
 
 @pytest.mark.parametrize("text", ["O12-L12-FBG8q", "O8/0-L12-FBG8q", "O32-L12-FBG8q"])
@@ -131,3 +131,11 @@ def test_state_dict_round_trip(tmp_path):
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_loaded_weights_become_values_of_o():
+    layer = Linear(4, 3, policy=POLICY)
+    state = torch.nn.Linear(4, 3).state_dict()
+    layer.load_state_dict(state)
+    assert torch.equal(layer.weight, quantize(POLICY.optimizer.format, state["weight"]))
+    assert layer.weight.requires_grad

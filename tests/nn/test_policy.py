@@ -29,11 +29,12 @@ def test_flags_in_either_order(text):
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
-        ("O12-L12-FBG8q", "OL12-FBG8q"),
+        ("OL12-FBG8q", "O12-L12-FBG8q"),
         ("O16-L12-FBG8q", "O16-L12-FBG8q"),
         ("O16/1-L12u-F8q-B8/0q-G10/1uq", "O16/1-L12u-F8q-B8/0q-G10/1uq"),
         ("O32-L16q-FBG8/2q", "O32-L16q-FBG8q"),
-        ("O8q-L12-FBG8q", "OFBG8q-L12"),
+        ("O8q-L12-FBG8q", "O8q-L12-FBG8q"),
+        ("OLFBG8q7", "O8q7-L8q7-FBG8q7"),
     ],
 )
 def test_prints_what_it_parses(text, printed):

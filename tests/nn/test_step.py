@@ -50,14 +50,15 @@ def reference_trained(policy, model, data, reduction="mean"):
     weights = {key: reference.each(master, array(w)) for key, w in model.state_dict().items()}
     optimizers = {key: reference.SGD(master) for key in weights}
     losses = []
+    factor = SAMPLES if reduction == "mean" else 1
     for x, target in data:
         conv = reference.conv2d(
-            policy, array(x), weights["0.weight"], weights["0.bias"], Geometry((3, 3), padding=(1, 1))
+            policy, array(x), weights["0.weight"], weights["0.bias"], Geometry((3, 3), padding=(1, 1)), batch=factor
         )
         pooled, source = reference.max_pool(conv.forward(array(x)), 2)
         places = {(n, c * 9 + i * 3 + j): (n, c, i, j) for n, c, i, j in pooled}
         flat = {at: max(pooled[place], 0) for at, place in places.items()}
-        linear = reference.linear(policy, flat, weights["4.weight"], weights["4.bias"], SAMPLES)
+        linear = reference.linear(policy, flat, weights["4.weight"], weights["4.bias"], factor)
         logits = linear.forward(flat)
         loss, gradient = reference.cross_entropy(policy, logits, target.tolist(), reduction)
         losses.append(loss)
@@ -122,17 +123,17 @@ def test_a_wrong_matrix_product_is_seen(fault, monkeypatch):
     assert deviations(state, weights)
 
 
-def plain_sum(policy, total, batch):
+def plain_sum(policy, total):
     return total
 
 
-def two_roundings(policy, rows, batch):
+def two_roundings(policy, rows):
     """A bias gradient rounded over each half of the terms, then over both, as if the accumulator had been read out."""
     half = rows.shape[1] // 2
     backend, spec = functional.current_backend(), policy.gradient_mac
     parts = [backend.matmul(spec, part, part.new_ones(part.shape[1], 1)) for part in (rows[:, :half], rows[:, half:])]
     total = tensors.add(policy.gradient.format, *parts)
-    return functional._parameter_gradient(policy, total.reshape(-1), batch)
+    return functional._parameter_gradient(policy, total.reshape(-1))
 
 
 def rounding_twice(fmt, x, y, z):

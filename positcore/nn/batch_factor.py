@@ -1,0 +1,45 @@
+"""The factor that gradients carry through a backward pass: the batch size, which parameters divide by at the end.
+
+A mean over N samples divides its gradient by N at the top, where 8-bit posits would lose it. A loss of this
+package hands on N times its gradient instead and declares N; every parameter's gradient of the same backward
+pass is divided by it after its sum. A loss that declares nothing, such as PyTorch's own, has the factor 1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+__all__ = ["current_factor", "declare_factor"]
+
+_factors: dict[int, int] = {}
+
+
+def declare_factor(factor: int) -> None:
+    """Within a loss's backward: the gradient that it hands on is `factor` times the true one.
+
+    Raises
+    ------
+    ValueError
+        If another loss in the same backward pass declared another factor.
+    """
+    task = torch._C._current_graph_task_id()
+    known = _factors.get(task)
+    if known is None:
+        _factors[task] = factor
+        torch.autograd.Variable._execution_engine.queue_callback(partial(_forget, task))
+    elif known != factor:
+        raise ValueError(
+            f"two losses with means over {known} and {factor} samples meet in one backward pass; "
+            "call backward on each, or use reduction='sum'"
+        )
+
+
+def _forget(task: int) -> None:
+    _factors.pop(task, None)
+
+
+def current_factor() -> int:
+    """The factor of the gradients in the backward pass that is running; 1 if none was declared."""
+    return _factors.get(torch._C._current_graph_task_id(), 1)
