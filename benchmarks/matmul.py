@@ -58,8 +58,8 @@ def main() -> None:
     for row in rows:
         verdict = {None: "not compared", True: "all codes", False: "NO"}[row["equals_integers"]]
         print(
-            f"{row['format']:<19} {row['float32'] * 1e3:>10.1f} ms {row['quire'] * 1e3:>6.1f} ms {row['ratio']:>7.2f}   "
-            f"{verdict}"
+            f"{row['format']:<19} {row['float32'] * 1e3:>10.1f} ms {row['quire'] * 1e3:>6.1f} ms "
+            f"{row['ratio']:>7.2f}   {verdict}"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
 
+from positcore.files import write_aside
 from positcore.hw.units import Design
 from positcore.hw.yosys import rtlil_to_verilog
 from positcore.version import __version__
@@ -125,17 +125,7 @@ def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
     if target.is_dir():
         raise IsADirectoryError(f"write_verilog: {target} is a folder; name a file such as {design.name}.v")
     text = emit_verilog(design)
-    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(aside, 0o666 & ~umask)
-        os.replace(aside, target)
-    except BaseException:
-        os.unlink(aside)
-        raise
+    write_aside(target, lambda aside: aside.write_text(text, encoding="utf-8"))
     return target
 
 

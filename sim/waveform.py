@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from positcore.files import write_aside
 from positcore.hw.emit import FlatUnit
 from positcore.hw.units import Design
 from positcore.sim.report import Mismatch
@@ -47,11 +47,10 @@ def write_waveform(design: Design, mismatch: Mismatch, folder: Path) -> Path:
         simulator.add_clock(_PERIOD)
     simulator.add_testbench(terms if design.unit.streaming else vector)
     path = folder / f"{design.name}_mismatch.vcd"
-    aside = folder / f".{path.name}.{os.getpid()}"
-    try:
+
+    def write(aside: Path) -> None:
         with simulator.write_vcd(str(aside), traces=list(signals.values())):
             simulator.run()
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+
+    write_aside(path, write)
     return path

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from positcore.data.catalog import entry
 from positcore.data.places import ENVIRONMENT_VARIABLE, user_root
 from positcore.errors import DataFileError, MissingToolError
+from positcore.files import write_aside
 
 __all__ = ["FASHION_MNIST_MD5", "FASHION_MNIST_URL", "download", "downloadable"]
 
@@ -90,9 +91,9 @@ def _fetch(url: str, path: Path, md5: str) -> None:
         from tqdm import tqdm
     except ModuleNotFoundError:
         raise MissingToolError("Python package tqdm", "a download", 'pip install "positcore[nn]"') from None
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    digest = _new_md5()
-    try:
+
+    def write(aside: Path) -> None:
+        digest = _new_md5()
         with urlopen(url, timeout=_TIMEOUT_S) as response, aside.open("wb") as stream:
             total = int(response.headers.get("Content-Length") or 0) or None
             with tqdm(total=total, desc=path.name, unit="B", unit_scale=True) as progress:
@@ -105,11 +106,11 @@ def _fetch(url: str, path: Path, md5: str) -> None:
                 f"{url}: truncated or altered, expected the MD5 {md5}, found {digest.hexdigest()}; "
                 "try again, or get the file elsewhere"
             )
-        aside.replace(path)
+
+    try:
+        write_aside(path, write)
     except (OSError, HTTPException) as error:
         raise DataFileError(
             f"{url}: cannot be downloaded to {path} ({error}); check the network and the disk, "
             "or put the file there by hand"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 from positcore.codec import decode
 from positcore.gemm.filter import column_norms, row_norms
 from positcore.gemm.patches import Geometry, fold, gather_patches, gather_taps, spread, unfold
-from positcore.gemm.quire import Product, check_capacity, resolve
+from positcore.gemm.quire import Gather, Product, check_capacity, resolve
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -142,11 +142,13 @@ def weight_gradient_values(
     taps = x.shape[1] * geometry.taps
     sums, squares = np.zeros((channels, taps)), np.zeros(taps)
     rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3), np.float64).reshape(channels, -1)
+    columns_at: Gather = partial(gather_taps, x, geometry)
     for i, j in _tiles(n, taps * oh * ow):
         columns = unfold(x[i:j], geometry)
         sums += product(rows[:, i * oh * ow : j * oh * ow], columns.T)
         squares += np.einsum("ij,ij->i", columns, columns)
-    columns_at = partial(gather_taps, x, geometry)
+        if j - i == n:
+            columns_at = columns.__getitem__
     codes = resolve(spec, sums, length, row_norms(rows), np.sqrt(squares), rows.__getitem__, columns_at)
     values = decode(spec.out, codes, spec.out.tensor_dtype)
     return values.reshape(channels, x.shape[1], *geometry.kernel)

@@ -83,11 +83,11 @@ def filter_codes(
     relative = (roundings / (1 - roundings) + 4 * UNIT_ROUNDOFF) * _SLACK
     codes = np.empty(sums.shape, fmt.dtype)
     doubt = np.empty(sums.shape, np.bool_)
-    offsets = np.broadcast_to(np.zeros(()) if bias is None else bias, sums.shape)
+    sizes = _bias_sizes(bias, sums.shape)
 
     def work(start: int, stop: int) -> None:
         _filter(
-            sums[start:stop], rows[start:stop], columns, offsets[start:stop], relative,
+            sums[start:stop], rows[start:stop], columns, sizes[start:stop], relative,
             fmt.n, fmt.es, fmt.underflow, codes[start:stop], doubt[start:stop],
         )  # fmt: skip
 
@@ -95,16 +95,24 @@ def filter_codes(
     return codes, np.flatnonzero(doubt)
 
 
+def _bias_sizes(bias: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The largest |bias| of each row; NaR does not count, it shows in the sum itself."""
+    if bias is None or 0 in shape:
+        return np.zeros(shape[0])
+    sizes = np.fmax.reduce(np.abs(np.atleast_1d(bias)), axis=-1)
+    return np.array(np.broadcast_to(np.nan_to_num(sizes), shape[:1]))
+
+
 @kernel
 def _filter(
-    sums: Any, rows: Any, columns: Any, bias: Any, relative: float,
+    sums: Any, rows: Any, columns: Any, sizes: Any, relative: float,
     n: int, es: int, underflow: bool, codes: Any, doubt: Any,
 ) -> None:  # fmt: skip
     mask = (1 << n) - 1
     for i in range(sums.shape[0]):
-        row = rows[i]
+        row, size = rows[i], sizes[i]
         for j in range(sums.shape[1]):
-            bound = relative * (row * columns[j] + abs(bias[i, j]))
+            bound = relative * (row * columns[j] + size)
             low = encode_bits(float_bits(sums[i, j] - bound), n, es, underflow)
             high = encode_bits(float_bits(sums[i, j] + bound), n, es, underflow)
             codes[i, j] = low & mask

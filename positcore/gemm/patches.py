@@ -63,6 +63,7 @@ def unfold(x: NDArray[Any], geometry: Geometry) -> NDArray[np.float64]:
 def _unfold_into(
     x: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int, first: int, columns: Any
 ) -> None:
+    """Rows `first` … of the unfolded images. By index: slices of rows this short cost more than they hold."""
     h, w = x.shape[2], x.shape[3]
     oh, ow = columns.shape[2], columns.shape[3]
     for r in range(columns.shape[0]):
@@ -74,19 +75,20 @@ def _unfold_into(
         for n in range(columns.shape[1]):
             for i in range(oh):
                 y = top + i * sv
-                row = columns[r, n, i]
                 if y < 0 or y >= h:
-                    row[:] = 0.0
+                    for j in range(ow):
+                        columns[r, n, i, j] = 0.0
                     continue
-                row[:start] = 0.0
-                row[stop:] = 0.0
-                source = x[n, c, y]
+                for j in range(start):
+                    columns[r, n, i, j] = 0.0
+                for j in range(stop, ow):
+                    columns[r, n, i, j] = 0.0
                 if sh == 1:
                     for j in range(start, stop):
-                        row[j] = source[left + j]
+                        columns[r, n, i, j] = x[n, c, y, left + j]
                 else:
                     for j in range(start, stop):
-                        row[j] = source[left + j * sh]
+                        columns[r, n, i, j] = x[n, c, y, left + j * sh]
 
 
 def fold(columns: NDArray[np.float64], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[np.float64]:
@@ -109,6 +111,7 @@ def _fold_into(columns: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: in
     h, w = out.shape[2], out.shape[3]
     oh, ow = columns.shape[2], columns.shape[3]
     for r in range(columns.shape[0]):
+        c = r // (kh * kw)
         top = r // kw % kh * dv - pv
         left = r % kw * dh - ph
         start = min(ow, max(0, -(left // sh)))
@@ -118,14 +121,12 @@ def _fold_into(columns: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: in
                 y = top + i * sv
                 if y < 0 or y >= h:
                     continue
-                target = out[r // (kh * kw), n, y]
-                row = columns[r, n, i]
                 if sh == 1:
                     for j in range(start, stop):
-                        target[left + j] += row[j]
+                        out[c, n, y, left + j] += columns[r, n, i, j]
                 else:
                     for j in range(start, stop):
-                        target[left + j * sh] += row[j]
+                        out[c, n, y, left + j * sh] += columns[r, n, i, j]
 
 
 def gather_patches(x: NDArray[Any], geometry: Geometry, columns: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -76,29 +76,44 @@ class SGD(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.copy_(self._updated(parameter, group))
+            ready = [parameter for parameter in group["params"] if parameter.grad is not None]
+            moving = {w for w in ready if "momentum_buffer" in self.state[w]}
+            for chosen in ([w for w in ready if w not in moving], [w for w in ready if w in moving]):
+                if chosen:
+                    self._update(chosen, group, moving=bool(moving & {*chosen}))
         return loss
 
-    def _updated(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
+    def _update(self, weights: list[Tensor], group: dict[str, Any], *, moving: bool) -> None:
+        """One step of parameters that have a momentum buffer, or of those that have none: all in one vector."""
         fmt = self.policy.optimizer.format
-        constant = {
-            name: tensors.quantize(fmt, torch.tensor(float(group[name]), dtype=torch.float64))
+        rate, momentum, dampening, decay = (
+            tensors.quantize(fmt, torch.tensor(float(group[name]), dtype=torch.float64))
             for name in ("lr", "momentum", "dampening", "weight_decay")
-        }
-        assert weight.grad is not None
-        step = tensors.quantize(fmt, weight.grad)
+        )
+        masters = _flat(weights)
+        step = torch.cat([tensors.quantize(fmt, w.grad).reshape(-1) for w in weights if w.grad is not None])
         if group["weight_decay"]:
-            step = tensors.fma(fmt, constant["weight_decay"], weight, step)
+            step = tensors.fma(fmt, decay, masters, step)
         if group["momentum"]:
-            state = self.state[weight]
-            if "momentum_buffer" not in state:
-                velocity = step.clone()
-            else:
-                kept = tensors.sub(fmt, torch.ones(()), constant["dampening"])
-                fresh = step if group["dampening"] == 0 else tensors.mul(fmt, kept, step)
-                velocity = tensors.fma(fmt, constant["momentum"], state["momentum_buffer"], fresh)
-            state["momentum_buffer"] = velocity
-            step = tensors.fma(fmt, constant["momentum"], velocity, step) if group["nesterov"] else velocity
-        return tensors.fma(fmt, -constant["lr"], step, weight)
+            velocity = step
+            if moving:
+                if group["dampening"]:
+                    kept = tensors.sub(fmt, torch.ones(()), dampening)
+                    velocity = tensors.mul(fmt, kept, step)
+                buffers = _flat([self.state[w]["momentum_buffer"] for w in weights])
+                velocity = tensors.fma(fmt, momentum, buffers, velocity)
+            for weight, part in zip(weights, _parts(velocity, weights), strict=True):
+                self.state[weight]["momentum_buffer"] = part.clone()
+            step = tensors.fma(fmt, momentum, velocity, step) if group["nesterov"] else velocity
+        for weight, part in zip(weights, _parts(tensors.fma(fmt, -rate, step, masters), weights), strict=True):
+            weight.copy_(part)
+
+
+def _flat(values: list[Tensor]) -> Tensor:
+    return torch.cat([x.reshape(-1) for x in values])
+
+
+def _parts(vector: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """A vector cut into tensors of the shapes of `like`."""
+    pieces = torch.split_with_sizes(vector, [x.numel() for x in like])
+    return [piece.view_as(x) for piece, x in zip(pieces, like, strict=True)]
