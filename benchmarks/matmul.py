@@ -1,6 +1,6 @@
 """The golden quire matmul against PyTorch's float32 matmul, in one process, and against integer arithmetic.
 
-    python benchmarks/matmul.py [--size 1024] [--rounds 15] [--json]
+    python benchmarks/matmul.py [--size 1024] [--turns 5] [--json]
 
 The codes of posit<8,2> are also compared with a matrix product in 64-bit integers, all of them.
 """
@@ -12,7 +12,7 @@ import json
 
 import numpy as np
 import torch
-from timing import interleaved, machine
+from timing import in_turns, machine
 
 import positcore as pc
 
@@ -32,7 +32,7 @@ def integer_matmul(fmt: pc.PositFormat, a: np.ndarray, b: np.ndarray) -> np.ndar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rng, size = np.random.default_rng(1), args.size
@@ -41,9 +41,10 @@ def main() -> None:
         spec = pc.MacSpec(fmt)
         a, b = (fmt.encode(rng.normal(size=(size, size))) for _ in range(2))
         x, y = (torch.from_numpy(fmt.decode(codes)).float() for codes in (a, b))
-        seconds = interleaved(
+        seconds = in_turns(
             {"float32": lambda x=x, y=y: x @ y, "quire": lambda spec=spec, a=a, b=b: pc.matmul(spec, a, b)},
-            args.rounds,
+            args.turns,
+            calls=8,
         )
         equal = None
         if fmt.n == 8:

@@ -1,4 +1,4 @@
-"""Interleaved timing: every candidate runs once a round, so that a disturbance hits all of them."""
+"""Timing of candidates against each other: in turns, several calls a turn, after a call to warm up."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ import numpy as np
 import torch
 
 
-def interleaved(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median seconds of each candidate over `rounds` rounds, after one to warm up."""
+def in_turns(candidates: Mapping[str, Callable[[], Any]], turns: int, calls: int = 1) -> dict[str, float]:
+    """The median seconds of each candidate's calls.
+
+    Every candidate has its turn before the next one starts, so that a disturbance hits all. A turn begins with a
+    call that does not count and a pause before it: idle threads of one library's pool may spin for a while.
+    """
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(rounds + 1):
+    for _ in range(turns):
         for name, call in candidates.items():
-            start = time.perf_counter()
+            time.sleep(0.05)
             call()
-            if turn:
+            for _ in range(calls):
+                start = time.perf_counter()
+                call()
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["count_leading_zeros", "count_trailing_zeros", "float_bits", "float_from_bits", "kernel"]
+__all__ = ["any_order_kernel", "count_leading_zeros", "count_trailing_zeros", "float_bits", "float_from_bits", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +21,11 @@ def kernel(function: F) -> F:
 def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """`numba.extending.intrinsic`, typed as its users call it: without the typing context."""
     return intrinsic(function)
+
+
+def any_order_kernel(function: F) -> F:
+    """As `kernel`, for sums whose error bound holds in any order: the compiler may reassociate, and nothing else."""
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})(function)  # type: ignore[return-value]
 
 
 @_intrinsic

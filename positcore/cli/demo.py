@@ -29,7 +29,7 @@ BATCH = 64
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("-o", "--output", type=Path, default=Path("out/demo"), metavar="DIR", help="(out/demo)")
-    parser.add_argument("--epochs", type=int, default=15, help="(15)")
+    parser.add_argument("--epochs", type=int, default=30, help="(30)")
     parser.add_argument("--images", type=int, default=5000, metavar="N", help="training images, up to 5000 (5000)")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
     add_json(parser)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"3/4  LeNet-5 on {args.images:,} images of Fashion-MNIST, float32 and {POLICY}, from one seed")
     train, test = load("fashion-mnist-subset", "train").first(args.images), load("fashion-mnist-subset", "test")
     trainers = {
-        policy: Trainer(Recipe(policy=policy, epochs=args.epochs, halve_every=3, seed=args.seed), train, test)
+        policy: Trainer(Recipe(policy=policy, epochs=args.epochs, halve_every=6, seed=args.seed), train, test)
         for policy in ("float32", POLICY)
     }
     for policy, trainer in trainers.items():

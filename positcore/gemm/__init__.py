@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from positcore.codec import check_codes, decode
-from positcore.gemm.quire import quire_codes
+from positcore.gemm.quire import quire_codes, working_dtype
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ def matmul(spec: MacSpec, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = N
         If an operand is not an array of codes, shapes do not fit, or a dot product exceeds the quire.
     """
     a, b, bias = check_operands(spec, a, b, bias)
-    bias_values = None if bias is None else decode(spec.a, bias)
-    return quire_codes(spec, decode(spec.a, a), decode(spec.b, b), bias_values)
+    dtype = working_dtype(spec, a.shape[1] + 1)
+    bias_values = None if bias is None else decode(spec.a, bias, dtype)
+    return quire_codes(spec, decode(spec.a, a, dtype), decode(spec.b, b, dtype), bias_values)
 
 
 def dot(spec: MacSpec, a: ArrayLike, b: ArrayLike) -> Any:

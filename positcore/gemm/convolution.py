@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.codec import decode
-from positcore.gemm.filter import column_norms, row_norms
+from positcore.gemm.dots import column_norms, row_norms
 from positcore.gemm.patches import Geometry, fold, gather_patches, gather_taps, spread, unfold
-from positcore.gemm.quire import Gather, Product, check_capacity, resolve
+from positcore.gemm.quire import Gather, Product, check_capacity, product_sums, resolve, working_dtype
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def conv2d_values(
     bias : ndarray, (O,), or None
     geometry : Geometry
     product : callable
-        The float64 matrix product.
+        The matrix product of two arrays of float32 or of float64.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def conv2d_values(
     ValueError
         If the dot products exceed the capacity of the quire.
     """
-    matrix = weight.reshape(len(weight), -1).astype(np.float64)
-    start = None if bias is None else bias.astype(np.float64)[:, None]
+    matrix = weight.reshape(len(weight), -1)
+    start = None if bias is None else bias[:, None]
     length = matrix.shape[1] + (bias is not None)
     check_capacity(spec, length)
     size = geometry.output_size((x.shape[2], x.shape[3]))
@@ -65,10 +65,8 @@ def conv2d_values(
     norms = row_norms(matrix)
     for i, j in _tiles(len(x), matrix.shape[1] * size[0] * size[1]):
         images = x[i:j]
-        columns = unfold(images, geometry)
-        sums = product(matrix, columns)
-        if start is not None:
-            sums += start
+        columns = unfold(images, geometry, working_dtype(spec, length))
+        sums = partial(product_sums, matrix, columns, product=product, bias=start)
         patches = partial(gather_patches, images, geometry)
         codes = resolve(spec, sums, length, norms, column_norms(columns), matrix.__getitem__, patches, start)
         _place(spec, codes, out[i:j])
@@ -99,21 +97,25 @@ def input_gradient_values(
     -------
     ndarray of `spec.out.tensor_dtype`, (N, C, H, W)
     """
-    matrix = weight.reshape(len(weight), -1).astype(np.float64).T
-    turned = flipped(weight).astype(np.float64)
+    matrix = weight.reshape(len(weight), -1).T
+    turned = flipped(weight)
     length = turned.shape[1]
     check_capacity(spec, length)
     out = np.empty((len(gradient), weight.shape[1], *size), spec.out.tensor_dtype)
     norms = row_norms(turned)
     for i, j in _tiles(len(gradient), matrix.shape[0] * gradient.shape[2] * gradient.shape[3]):
-        part = gradient[i:j].astype(np.float64)
+        part = gradient[i:j]
         rows = np.ascontiguousarray(part.transpose(1, 0, 2, 3)).reshape(len(weight), -1)
-        sums = fold(product(matrix, rows), j - i, size, geometry)
-        squares = np.einsum("ij,ij->j", rows, rows)
+
+        def sums(dtype: np.dtype[Any], rows: NDArray[Any] = rows, images: int = j - i) -> NDArray[Any]:
+            columns = product_sums(matrix, rows, dtype, product=product)
+            return fold(columns, images, size, geometry).reshape(weight.shape[1], -1)
+
+        squares = column_norms(rows) ** 2
         reached = np.ascontiguousarray(np.broadcast_to(squares, (geometry.taps, squares.size)))
         sizes = np.sqrt(fold(reached, j - i, size, geometry)).reshape(-1)
         patches = partial(gather_patches, *spread(part, geometry, size))
-        codes = resolve(spec, sums.reshape(len(sums), -1), length, norms, sizes, turned.__getitem__, patches)
+        codes = resolve(spec, sums, length, norms, sizes, turned.__getitem__, patches)
         _place(spec, codes, out[i:j])
     return out
 
@@ -140,16 +142,28 @@ def weight_gradient_values(
     length = n * oh * ow
     check_capacity(spec, length)
     taps = x.shape[1] * geometry.taps
-    sums, squares = np.zeros((channels, taps)), np.zeros(taps)
-    rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3), np.float64).reshape(channels, -1)
-    columns_at: Gather = partial(gather_taps, x, geometry)
-    for i, j in _tiles(n, taps * oh * ow):
-        columns = unfold(x[i:j], geometry)
-        sums += product(rows[:, i * oh * ow : j * oh * ow], columns.T)
-        squares += np.einsum("ij,ij->i", columns, columns)
-        if j - i == n:
-            columns_at = columns.__getitem__
-    codes = resolve(spec, sums, length, row_norms(rows), np.sqrt(squares), rows.__getitem__, columns_at)
+    rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3)).reshape(channels, -1)
+    gather: Gather = partial(gather_taps, x, geometry)
+
+    def accumulate(dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The sums over all tiles, and the sums of squares of the patches' elements."""
+        nonlocal gather
+        sums, squares = np.zeros((channels, taps), dtype), np.zeros(taps)
+        for i, j in _tiles(n, taps * oh * ow):
+            columns = unfold(x[i:j], geometry, dtype)
+            sums = sums + product_sums(rows[:, i * oh * ow : j * oh * ow], columns.T, dtype, product=product)
+            squares += row_norms(columns) ** 2
+            if j - i == n:
+                gather = columns.__getitem__
+        return sums, squares
+
+    first = working_dtype(spec, length)
+    total, squares = accumulate(first)
+
+    def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
+        return total if dtype == first else accumulate(dtype)[0]
+
+    codes = resolve(spec, sums, length, row_norms(rows), np.sqrt(squares), rows.__getitem__, lambda at: gather(at))
     values = decode(spec.out, codes, spec.out.tensor_dtype)
     return values.reshape(channels, x.shape[1], *geometry.kernel)
 

@@ -1,9 +1,9 @@
-"""The filter: which float64 dot products round to the right code, proven by an error bound.
+"""The filter: which computed dot products round to the right code, proven by an error bound.
 
-For a dot product of K terms summed in float64 in any order, with or without FMA,
-|computed − exact| ≤ γ·‖a‖·‖b‖ with γ = K·u / (1 − K·u), u = 2^−53 (Higham, Accuracy and Stability of
-Numerical Algorithms, 2nd ed., §3.1, with Cauchy–Schwarz). Where both ends of that interval round to one
-code, the code is right.
+For a dot product of K terms summed in floats in any order, with or without FMA, without overflow or underflow,
+|computed − exact| ≤ γ·‖a‖·‖b‖ with γ = K·u / (1 − K·u), u = 2^−53 for float64 and 2^−24 for float32 (Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.1, with Cauchy–Schwarz). Where both ends of that
+interval round to one code, the code is right.
 """
 
 from __future__ import annotations
@@ -20,58 +20,33 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["UNIT_ROUNDOFF", "column_norms", "filter_codes", "row_norms"]
+__all__ = ["filter_codes"]
 
-UNIT_ROUNDOFF = 2.0**-53
 _SLACK = 1.0 + 2.0**-18  # covers the roundings of the norms and of the bounds themselves
 _GRAIN = 1 << 14
-_STRIP = 1 << 11
-
-
-def row_norms(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean norms of the rows of a matrix, within a relative 2^−20; nan where an element is."""
-    return np.sqrt(np.einsum("ij,ij->i", x, x))
-
-
-def column_norms(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean norms of the columns of a matrix, within a relative 2^−20; nan where an element is."""
-    if x.strides[0] < x.strides[1]:
-        return row_norms(x.T)
-    squares = np.zeros(x.shape[1])
-    run_split(lambda i, j: _add_squares(x[:, i:j], squares[i:j]), x.shape[1], max(_STRIP, _GRAIN // max(1, len(x))))
-    return np.sqrt(squares)
-
-
-@kernel
-def _add_squares(x: Any, squares: Any) -> None:
-    for start in range(0, x.shape[1], _STRIP):
-        stop = min(start + _STRIP, x.shape[1])
-        for i in range(x.shape[0]):
-            for j in range(start, stop):
-                squares[j] += x[i, j] * x[i, j]
 
 
 def filter_codes(
     fmt: PositFormat,
-    sums: NDArray[np.float64],
+    sums: NDArray[Any],
     length: int,
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
-    bias: NDArray[np.float64] | None = None,
+    bias: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Codes of float64 sums, and the flat indices of those that the error bound does not prove.
+    """Codes of computed sums, and the flat indices of those that the error bound does not prove.
 
     Parameters
     ----------
     fmt : PositFormat
         The format of the codes.
-    sums : ndarray of float64, (M, N)
-        Computed dot products, `bias` included.
+    sums : ndarray of float64 or float32, (M, N)
+        Computed dot products, `bias` included, in the precision in which they were summed.
     length : int
         Terms of a dot product, the bias counted.
     rows, columns : ndarray of float64, (M,) and (N,)
         Norms of the operands.
-    bias : ndarray of float64 that broadcasts to (M, N), optional
+    bias : ndarray that broadcasts to (M, N), optional
 
     Returns
     -------
@@ -79,8 +54,9 @@ def filter_codes(
     doubtful : ndarray of intp
         Flat indices of codes that may be wrong.
     """
-    roundings = (length + 2) * UNIT_ROUNDOFF
-    relative = (roundings / (1 - roundings) + 4 * UNIT_ROUNDOFF) * _SLACK
+    roundings = (length + 2) * float(np.finfo(sums.dtype).eps) / 2
+    assert roundings < 0.5
+    relative = (roundings / (1 - roundings) + 2.0**-51) * _SLACK
     codes = np.empty(sums.shape, fmt.dtype)
     doubt = np.empty(sums.shape, np.bool_)
     sizes = _bias_sizes(bias, sums.shape)
@@ -95,11 +71,11 @@ def filter_codes(
     return codes, np.flatnonzero(doubt)
 
 
-def _bias_sizes(bias: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The largest |bias| of each row; NaR does not count, it shows in the sum itself."""
     if bias is None or 0 in shape:
         return np.zeros(shape[0])
-    sizes = np.fmax.reduce(np.abs(np.atleast_1d(bias)), axis=-1)
+    sizes = np.fmax.reduce(np.abs(np.atleast_1d(bias)).astype(np.float64), axis=-1)
     return np.array(np.broadcast_to(np.nan_to_num(sizes), shape[:1]))
 
 
@@ -113,7 +89,8 @@ def _filter(
         row, size = rows[i], sizes[i]
         for j in range(sums.shape[1]):
             bound = relative * (row * columns[j] + size)
-            low = encode_bits(float_bits(sums[i, j] - bound), n, es, underflow)
-            high = encode_bits(float_bits(sums[i, j] + bound), n, es, underflow)
+            value = np.float64(sums[i, j])
+            low = encode_bits(float_bits(value - bound), n, es, underflow)
+            high = encode_bits(float_bits(value + bound), n, es, underflow)
             codes[i, j] = low & mask
             doubt[i, j] = low != high

@@ -46,11 +46,11 @@ class Geometry:
         return *self.kernel, *self.stride, *self.padding, *self.dilation
 
 
-def unfold(x: NDArray[Any], geometry: Geometry) -> NDArray[np.float64]:
-    """The patches of images (N, C, H, W) as columns: (C·kh·kw, N·OH·OW), zero where the padding is."""
+def unfold(x: NDArray[Any], geometry: Geometry, dtype: np.dtype[Any] | type = np.float64) -> NDArray[Any]:
+    """The patches of images (N, C, H, W) as columns of `dtype`: (C·kh·kw, N·OH·OW), zero where the padding is."""
     n, c, h, w = x.shape
     oh, ow = geometry.output_size((h, w))
-    columns = np.empty((c * geometry.taps, n, oh, ow))
+    columns = np.empty((c * geometry.taps, n, oh, ow), dtype)
     run_split(
         lambda i, j: _unfold_into(x, *geometry.numbers, i, columns[i:j]),
         len(columns),
@@ -91,12 +91,12 @@ def _unfold_into(
                         columns[r, n, i, j] = x[n, c, y, left + j * sh]
 
 
-def fold(columns: NDArray[np.float64], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[np.float64]:
+def fold(columns: NDArray[Any], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[Any]:
     """The adjoint of `unfold`: columns (C·kh·kw, N·OH·OW) summed where patches overlap, (C, N, H, W)."""
     oh, ow = geometry.output_size(size)
     channels = len(columns) // geometry.taps
     shaped = columns.reshape(len(columns), images, oh, ow)
-    out = np.zeros((channels, images, *size))
+    out = np.zeros((channels, images, *size), columns.dtype)
     taps = geometry.taps
     run_split(
         lambda i, j: _fold_into(shaped[i * taps : j * taps], *geometry.numbers, out[i:j]),

@@ -47,7 +47,7 @@ class GoldenBackend:
 
     def matmul(self, spec: MacSpec, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `Backend.matmul`."""
-        operands = [None if x is None else as_array(x.to(torch.float64)) for x in (a, b, bias)]
+        operands = [None if x is None else as_array(x) for x in (a, b, bias)]
         return self._run(quire_values, spec, *operands)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -118,6 +118,9 @@ def _to_images(values: Any, images: int, size: tuple[int, int]) -> Tensor:
 
 
 def _torch_product(a: Any, b: Any) -> Any:
+    """PyTorch's matrix product; in float64, if it was told to make less of float32 than its name says."""
+    if a.dtype == np.float32 and torch.get_float32_matmul_precision() != "highest":
+        a, b = a.astype(np.float64), b.astype(np.float64)
     return torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 

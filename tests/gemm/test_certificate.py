@@ -4,7 +4,7 @@ import numpy as np
 
 import positcore as pc
 from positcore.gemm.certificate import certified, smallest_lsb
-from positcore.gemm.filter import column_norms, row_norms
+from positcore.gemm.dots import column_norms, row_norms
 
 
 def test_smallest_lsb():

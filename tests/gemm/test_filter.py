@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.gemm.filter import column_norms, filter_codes, row_norms
+from positcore.gemm.dots import column_norms, row_norms
+from positcore.gemm.filter import filter_codes
 from tests.reference import exact_matmul, format_id
 
 FORMATS = [pc.PositFormat(8, 0), pc.posit8, pc.posit16, pc.PositFormat(16, 4), pc.posit32]

@@ -185,3 +185,40 @@ CODES = np.ones((2, 3), np.uint8)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call(pc.MacSpec(pc.posit8))
+
+
+@pytest.mark.parametrize("draw", [normal, uniform, extreme], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("spec", SPECS, ids=format_id)
+def test_summing_in_float32_first_gives_the_same_codes(spec, draw, monkeypatch):
+    """Where float32 holds the operands it may be forced; long sums, ties and broken ties then fall back to float64."""
+    if quire.working_dtype(spec, 1) != np.float32:
+        pytest.skip("float32 does not hold these operands")
+    rng = np.random.default_rng(7)
+    monkeypatch.setattr(quire, "working_dtype", lambda *_: np.dtype(np.float32))
+    for k in (5, 60):
+        a, b, bias = draw(spec.a, rng, (8, k)), draw(spec.b, rng, (k, 9)), draw(spec.a, rng, 9)
+        a[:2], b[:, :2] = pc.neg(spec.a, a[2:4]), b[:, 2:4]
+        assert np.array_equal(pc.matmul(spec, a, b, bias), exact_matmul(spec, a, b, bias))
+
+
+def test_which_dtype_works():
+    assert quire.working_dtype(pc.MacSpec(pc.posit8), 26) == np.float32
+    assert quire.working_dtype(pc.MacSpec(pc.posit8), 50_000) == np.float64
+    assert quire.working_dtype(pc.MacSpec(pc.posit16), 4) == np.float64  # products of minpos underflow in float32
+    assert quire.working_dtype(pc.MacSpec(pc.posit32), 4) == np.float64
+
+
+def test_the_error_bound_is_that_of_the_returned_dtype():
+    """A product that computes in less precision than its result's dtype would break the bound; one in more does not."""
+    spec = pc.MacSpec(pc.posit8)
+    rng = np.random.default_rng(8)
+    a, b = normal(spec.a, rng, (40, 100)), normal(spec.b, rng, (100, 40))
+    x, y = pc.posit8.decode(a), pc.posit8.decode(b)
+    expected = quire.quire_codes(spec, x, y)
+    assert np.array_equal(expected, quire.quire_codes(spec, x, y, product=lambda p, q: p.astype(np.float64) @ q))
+
+    def reduced(p, q):  # as if float32 were bfloat16 inside: a fault that the bound cannot see
+        cut = (np.ascontiguousarray(p, np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)
+        return (cut @ q.astype(np.float32)) * np.float32(1.01)
+
+    assert not np.array_equal(expected, quire.quire_codes(spec, x, y, product=reduced))

@@ -1,0 +1,77 @@
+"""Dot products and norms in float64, summed in whatever order the compiler finds fastest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from positcore.jit import any_order_kernel, kernel
+from positcore.threads import run_split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["column_norms", "paired_dots", "row_norms"]
+
+_GRAIN = 1 << 15
+_STRIP = 1 << 11
+
+
+def row_norms(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Euclidean norms of the rows of a matrix, within a relative 2^−20; nan where an element is."""
+    if x.strides[0] < x.strides[1]:
+        return column_norms(x.T)
+    squares = np.empty(len(x))
+    run_split(lambda i, j: _row_squares(x[i:j], squares[i:j]), len(x), max(1, _GRAIN // max(1, x.shape[1])))
+    return np.sqrt(squares)
+
+
+def column_norms(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Euclidean norms of the columns of a matrix, within a relative 2^−20; nan where an element is."""
+    if x.strides[0] < x.strides[1]:
+        return row_norms(x.T)
+    squares = np.zeros(x.shape[1])
+    run_split(lambda i, j: _add_squares(x[:, i:j], squares[i:j]), x.shape[1], max(_STRIP, _GRAIN // max(1, len(x))))
+    return np.sqrt(squares)
+
+
+def paired_dots(
+    a: NDArray[np.float64], bt: NDArray[np.float64], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """The dot products a[rows[s]] · bt[columns[s]]."""
+    out = np.empty(rows.size)
+    run_split(
+        lambda i, j: _paired_dots(a, bt, rows[i:j], columns[i:j], out[i:j]),
+        rows.size,
+        max(1, _GRAIN // max(1, a.shape[1])),
+    )
+    return out
+
+
+@any_order_kernel
+def _row_squares(x: Any, squares: Any) -> None:
+    for i in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += np.float64(x[i, j]) * np.float64(x[i, j])
+        squares[i] = total
+
+
+@kernel
+def _add_squares(x: Any, squares: Any) -> None:
+    for start in range(0, x.shape[1], _STRIP):
+        stop = min(start + _STRIP, x.shape[1])
+        for i in range(x.shape[0]):
+            for j in range(start, stop):
+                squares[j] += np.float64(x[i, j]) * np.float64(x[i, j])
+
+
+@any_order_kernel
+def _paired_dots(a: Any, bt: Any, rows: Any, columns: Any, out: Any) -> None:
+    for s in range(out.size):
+        i, j = rows[s], columns[s]
+        total = 0.0
+        for k in range(a.shape[1]):
+            total += a[i, k] * bt[j, k]
+        out[s] = total
