@@ -20,15 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "check_codes",
-    "decode",
-    "decode_into",
-    "encode",
-    "encode_bits",
-    "encode_into",
-    "round_into",
+    "check_codes", "decode", "decode_into", "encode", "encode_bits", "encode_into", "round_into", "round_value",
     "round_values",
-]
+]  # fmt: skip
 
 _GRAIN = 1 << 16
 _BIAS = 1023 << 52
@@ -91,10 +85,35 @@ def decode_into(codes: Any, n: int, es: int, out: Any) -> None:
 
 
 @kernel
+def round_value(x: float, n: int, es: int, underflow: bool) -> float:
+    """The posit value nearest to x: what encoding and decoding it gives, in fewer steps.
+
+    Within the range, scale · 2^52 + fraction is rounded as an integer, at the place where the code ends: after a
+    regime of run + 2 bits there is room for n − 3 − run bits of exponent and fraction. Where there is no room at
+    all, the code's last bit is the regime's, which is 0 for a run of ones and 1 for a run of zeros.
+    """
+    top = (n - 2) << es
+    size = float_bits(x) & _MAGNITUDE
+    clamped = min(max(size, (1023 - top) << 52), (1023 + top) << 52)
+    scaled = clamped - _BIAS
+    k = scaled >> (52 + es)
+    room = max(n - 3 - (k ^ (k >> 63)), 0)
+    dropped = 52 + es - room
+    last = (scaled >> dropped) & 1 if room > 0 else (k >> 63) & 1
+    scaled = (scaled + ((1 << (dropped - 1)) - 1) + last) >> dropped << dropped
+    value = float_from_bits(scaled + _BIAS)
+    if underflow:
+        value = 0.0 if size <= (1023 - top - (1 << es)) << 52 else value
+    value = 0.0 if size == 0 else value
+    value = -value if x < 0.0 else value
+    return np.nan if size >= _INFINITY else value
+
+
+@kernel
 def round_into(x: Any, n: int, es: int, underflow: bool, out: Any) -> None:
     """out[i] ← x[i] rounded to a posit value; nan for NaR. Floats in and out, both 1-D."""
     for i in range(x.size):
-        out[i] = decode_bits(encode_bits(float_bits(np.float64(x[i])), n, es, underflow), n, es)
+        out[i] = round_value(np.float64(x[i]), n, es, underflow)
 
 
 def encode(fmt: PositFormat, x: ArrayLike) -> NDArray[Any]:

@@ -70,11 +70,21 @@ def test_shapes_and_dtypes():
     assert f.encode(np.array([3], np.int64)) == f.encode(3.0)
 
 
-def test_round_values_equals_encode_then_decode():
-    f = pc.PositFormat(8, 2)
-    x = np.random.default_rng(4).normal(size=1000)
-    assert np.array_equal(round_values(f, x), f.decode(f.encode(x)))
-    assert round_values(f, x, np.dtype(np.float32)).dtype == np.float32
+@pytest.mark.parametrize("fmt", EVERY_FORMAT, ids=format_id)
+def test_round_values_equals_encode_then_decode(fmt):
+    rng = np.random.default_rng(4)
+    longer = pc.PositFormat(min(fmt.n + 1, 32), fmt.es)
+    ties = longer.decode(codes_of(longer, rng, 300))
+    x = np.concatenate([ties, np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf), ties * 1e5, ties * 1e-5])
+    x = np.concatenate([x, rng.normal(size=200), [0.0, -0.0, np.inf, -np.inf, 5e-324, 1.7e308, -1e-310]])
+    assert np.array_equal(round_values(fmt, x), fmt.decode(fmt.encode(x)), equal_nan=True)
+
+
+def test_round_values_gives_the_dtype_asked_for():
+    x = np.linspace(-2, 2, 9)
+    rounded = round_values(pc.posit8, x, np.dtype(np.float32))
+    assert rounded.dtype == np.float32
+    assert np.array_equal(rounded, pc.posit8.decode(pc.posit8.encode(x)))
 
 
 def test_any_thread_count_gives_the_same_codes():
