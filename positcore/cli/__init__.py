@@ -19,6 +19,7 @@ COMMANDS = {
     "decode": "show the value and the fields of codes",
     "generate": "emit the Verilog of a unit",
     "verify": "run a unit's RTL against the golden model",
+    "synth": "report what a unit takes of an FPGA, by Yosys",
     "train": "train a network in posit arithmetic",
     "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
 }
@@ -78,5 +79,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extra = {"generate": "hw", "verify": "sim", "train": "nn"}.get(command or "", "all")
+    extra = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn"}.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'

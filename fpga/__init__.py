@@ -1,0 +1,1 @@
+"""What the emitted Verilog becomes on an FPGA: synthesis with Yosys, and the report of it."""

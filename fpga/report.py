@@ -1,0 +1,110 @@
+"""`Report`: what a unit takes of an FPGA, and how that was found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from positcore.files import write_aside
+
+__all__ = ["Report", "check_report_path", "write_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The synthesis of one unit between registers, before place and route.
+
+    Parameters
+    ----------
+    unit, spec, module : str
+        What was synthesized, and the name of its Verilog module.
+    target : str
+        The family of FPGAs.
+    dsp : bool
+        Whether DSPs were allowed.
+    stages, latency : int
+        The unit's pipeline registers, and its latency in cycles; the wrapper's two cycles are not counted.
+    luts : int
+        LUTs, by `lut_formula`.
+    lut_formula : str
+        Which cells that adds up.
+    flip_flops : int
+        All of them, the wrapper's too.
+    wrapper_flip_flops : int
+        What the wrapper asks for: a register for each bit of the unit's ports.
+    dsps, carry_cells : int
+        Cells of each kind.
+    depth : int
+        Cells on the longest path from register to register, both registers counted.
+    cells : mapping
+        The netlist's cells by type.
+    tool : str
+        The version of Yosys and of its package.
+    script : str
+        The Yosys script.
+    command : str
+        The command that gives this report again.
+    """
+
+    unit: str
+    spec: str
+    module: str
+    target: str
+    dsp: bool
+    stages: int
+    latency: int
+    luts: int
+    lut_formula: str
+    flip_flops: int
+    wrapper_flip_flops: int
+    dsps: int
+    carry_cells: int
+    depth: int
+    cells: Mapping[str, int] = field(hash=False)
+    tool: str
+    script: str
+    command: str
+
+    def __str__(self) -> str:
+        rows = [
+            ("LUTs", self.luts, self.lut_formula),
+            ("flip-flops", self.flip_flops, f"the wrapper has {self.wrapper_flip_flops}"),
+            ("DSPs", self.dsps, "" if self.dsp else "not allowed"),
+            ("carry cells", self.carry_cells, ""),
+            ("depth", self.depth, "cells from register to register, both counted"),
+            ("latency", self.latency, "cycles, without the wrapper's"),
+        ]
+        lines = [f"{self.unit}[{self.spec}] on {self.target}, {'with' if self.dsp else 'without'} DSPs, not routed"]
+        lines += [f"  {name:<11} {value:>7}   {note}".rstrip() for name, value, note in rows]
+        return "\n".join([*lines, f"  {self.tool}", f"  again by: {self.command}"])
+
+    def json(self) -> str:
+        """The report as JSON, with these fields."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+
+def check_report_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a report, checked before the work for it begins.
+
+    Raises
+    ------
+    OSError
+        If there is no folder to write it in, or a folder of its name.
+    """
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"synth: no folder {place.parent} to write {place.name} in; create it")
+    if place.is_dir():
+        raise IsADirectoryError(f"synth: {place} is a folder; name a file such as report.json")
+    return place
+
+
+def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write a report as JSON, whole or not at all; gives its path."""
+    place = check_report_path(path)
+    text = report.json() + "\n"
+    write_aside(place, lambda aside: aside.write_text(text, encoding="utf-8"))
+    return place

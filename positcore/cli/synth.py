@@ -1,0 +1,41 @@
+"""`positcore synth`: what a unit takes of an FPGA."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from positcore.cli.arguments import add_json
+from positcore.cli.generate import add_design, design_of
+
+__all__ = ["EXAMPLE", "configure", "run"]
+
+EXAMPLE = "positcore synth mul --format 16,2 --target ecp5 --dsp -o mul.json"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_design(parser)
+    parser.add_argument("--target", default="ecp5", metavar="T", help="ecp5, ice40, xc7 or generic (ecp5)")
+    parser.add_argument(
+        "--dsp", action=argparse.BooleanOptionalAction, default=False, help="let multipliers go into DSPs (--no-dsp)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report there too, as JSON")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Synthesize, write the report where -o says, and print it."""
+    from positcore.fpga.report import check_report_path, write_report
+    from positcore.fpga.synthesis import synthesize
+
+    design = design_of(args)
+    if args.output is not None:
+        check_report_path(args.output)
+    if sys.stderr.isatty():
+        print(f"synthesizing {design}; the first run of Yosys on a machine takes a minute more", file=sys.stderr)
+    report = synthesize(design, args.target, dsp=args.dsp)
+    if args.output is not None:
+        write_report(report, args.output)
+    print(report.json() if args.json else report)
+    return 0
