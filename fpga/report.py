@@ -105,6 +105,9 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     """Write a report as JSON, whole or not at all; gives its path."""
     place = check_report_path(path)
-    text = report.json() + "\n"
-    write_aside(place, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+    def write(aside: Path) -> None:
+        aside.write_text(report.json() + "\n", encoding="utf-8")
+
+    write_aside(place, write)
     return place

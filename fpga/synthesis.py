@@ -120,8 +120,11 @@ def _synthesized(verilog: str, script: str, package: str) -> _Said:
         said = _Said(_text(folder / "statistics.json"), _text(folder / "path.txt"))
     parse_netlist(said.statistics)  # only what can be read is kept
     parse_depth(said.path)
-    text = json.dumps(said._asdict())
-    write_aside(kept, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+    def write(aside: Path) -> None:
+        aside.write_text(json.dumps(said._asdict()), encoding="utf-8")
+
+    write_aside(kept, write)
     return said
 
 

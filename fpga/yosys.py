@@ -76,9 +76,9 @@ def parse_netlist(text: str) -> Netlist:
     try:
         found = json.loads(text)
         design, creator = found["design"], found["creator"]
-        cells, total = design["num_cells_by_type"], design["num_cells"]
-        modules = len(found["modules"])
-    except (ValueError, KeyError, TypeError) as error:
+        cells = {str(name): int(count) for name, count in design["num_cells_by_type"].items()}
+        total, modules = int(design["num_cells"]), len(found["modules"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SynthesisError(
             f"Yosys's statistics have no count of cells ({type(error).__name__}: {error}): {text[-200:]!r}"
         ) from error

