@@ -1,4 +1,4 @@
-"""Operations on arrays of codes, each correctly rounded once: add, sub, mul, div, fma, convert, compare.
+"""Operations on arrays of codes, each correctly rounded once: add, sub, mul, div, sqrt, fma, fms, convert.
 
 Operands broadcast as NumPy's do. An operation decodes to float64, computes exactly with rounding to odd
 (`positcore.odd`) and encodes, a block that fits the cache at a time. `values_*` are the same operations on
@@ -15,15 +15,15 @@ import numpy as np
 
 from positcore.codec import check_codes, decode_into, encode_into, round_into
 from positcore.format import PositFormat
-from positcore.odd import fma_into, product_into, quotient_into, sum_into
+from positcore.odd import fma_into, product_into, quotient_into, root_into, sum_into
 from positcore.threads import run_split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "add", "convert", "div", "equal", "fma", "less", "less_equal", "mul", "neg", "sub",
-    "values_add", "values_div", "values_fma", "values_mul", "values_sub",
+    "add", "convert", "div", "fma", "fms", "mul", "neg", "sqrt", "sub",
+    "values_add", "values_div", "values_fma", "values_mul", "values_sqrt", "values_sub",
 ]  # fmt: skip
 
 Kernel = Callable[..., None]
@@ -68,9 +68,19 @@ def div(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
     return _on_codes("div", quotient_into, fmt, a, b)
 
 
+def sqrt(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """√a on codes of `fmt`, rounded once; a < 0 is NaR; parameters and errors as for `add`."""
+    return _on_codes("sqrt", root_into, fmt, a)
+
+
 def fma(fmt: PositFormat, a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]:
     """a · b + c on codes of `fmt`, rounded once; parameters and errors as for `add`."""
     return _on_codes("fma", fma_into, fmt, a, b, c)
+
+
+def fms(fmt: PositFormat, a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]:
+    """a · b − c on codes of `fmt`, rounded once; parameters and errors as for `add`."""
+    return _on_codes("fms", fma_into, fmt, a, b, neg(fmt, c))
 
 
 def neg(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
@@ -97,21 +107,6 @@ def convert(src: PositFormat, dst: PositFormat, codes: ArrayLike) -> NDArray[Any
     return out
 
 
-def equal(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
-    """Where a = b, as two's-complement integers: NaR equals NaR."""
-    return np.equal(_signed(fmt, a, "equal"), _signed(fmt, b, "equal"))
-
-
-def less(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
-    """Where a < b, as two's-complement integers: NaR is below everything else."""
-    return np.less(_signed(fmt, a, "less"), _signed(fmt, b, "less"))
-
-
-def less_equal(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
-    """Where a ≤ b, as two's-complement integers: NaR is below everything else."""
-    return np.less_equal(_signed(fmt, a, "less_equal"), _signed(fmt, b, "less_equal"))
-
-
 def values_add(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x + y on floats that hold posit values, rounded once to `fmt`; NaR is nan. Result in `fmt.tensor_dtype`."""
     return _on_values(sum_into, fmt, operands)
@@ -132,16 +127,14 @@ def values_div(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     return _on_values(quotient_into, fmt, operands)
 
 
+def values_sqrt(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
+    """√x on values; x < 0 is nan; see `values_add`."""
+    return _on_values(root_into, fmt, operands)
+
+
 def values_fma(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x · y + z on values; see `values_add`."""
     return _on_values(fma_into, fmt, operands)
-
-
-def _signed(fmt: PositFormat, a: ArrayLike, name: str) -> NDArray[Any]:
-    """Codes as the two's-complement integers whose order is that of the posits (scaled, if n is no dtype's width)."""
-    codes = check_codes(fmt, a, name)
-    shifted = codes << codes.dtype.type(8 * codes.itemsize - fmt.n)
-    return shifted.view(np.dtype(f"i{codes.itemsize}"))
 
 
 def _on_codes(name: str, op: Kernel, fmt: PositFormat, *operands: ArrayLike) -> NDArray[Any]:

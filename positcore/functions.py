@@ -1,28 +1,25 @@
-"""Elementary functions on codes, correctly rounded by tables: exp and log for formats of n ≤ 16.
+"""Elementary functions on codes, correctly rounded: exp, log, tanh, sigmoid, … for formats of n ≤ 16, by tables.
 
-A table entry is proven: the function is evaluated in mpmath with an error bound, and where both ends of
-the interval round to one code that code is right; else the precision is doubled (Ziv 1991). The search
-ends because exp and log of a rational are transcendental but for exp(0) = 1 and log(1) = 0 (Lindemann).
-The tables are what a hardware ROM holds.
+A table entry is proven (`positcore.elementary`), computed once and kept (`positcore.tables`); the tables are
+what a hardware ROM holds. `reciprocal` is a division, for any format.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from positcore.codec import check_codes, decode, encode
+from positcore.arithmetic import div
+from positcore.codec import check_codes
 from positcore.format import PositFormat
+from positcore.tables import table
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FUNCTIONS", "exp", "log", "table"]
-
-_FIRST_PRECISION = 80
-_EXP_LIMIT = 400.0  # beyond ±400, exp saturates in every format of n ≤ 16
+__all__ = [
+    "cos", "erf", "exp", "exp2", "expm1", "gelu", "log", "log1p", "log2", "reciprocal", "rsqrt", "sigmoid", "sin",
+    "softplus", "table", "tanh",
+]  # fmt: skip
 
 
 def exp(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
@@ -41,76 +38,81 @@ def exp(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
     ------
     TypeError, ValueError
         If `a` is not an array of codes, or n > 16.
+    MissingToolError
+        If the table must be computed and mpmath is not installed.
     """
-    return table(fmt, "exp")[check_codes(fmt, a, "exp")]
+    return _look_up(fmt, "exp", a)
+
+
+def exp2(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """2^a, correctly rounded; otherwise as `exp`."""
+    return _look_up(fmt, "exp2", a)
+
+
+def expm1(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """e^a − 1, rounded once; otherwise as `exp`."""
+    return _look_up(fmt, "expm1", a)
 
 
 def log(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
-    """The natural logarithm on codes of `fmt`, n ≤ 16, correctly rounded; a ≤ 0 and NaR give NaR.
-
-    Parameters and errors as for `exp`.
-    """
-    return table(fmt, "log")[check_codes(fmt, a, "log")]
+    """The natural logarithm, correctly rounded; a ≤ 0 gives NaR; otherwise as `exp`."""
+    return _look_up(fmt, "log", a)
 
 
-def _exp_inputs(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Arguments to evaluate (nan where there is nothing to do), and the results known without it."""
-    known = np.where(x == 0, 1.0, np.nan)
-    return np.where(x == 0, np.nan, np.clip(x, -_EXP_LIMIT, _EXP_LIMIT)), known
+def log2(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """The logarithm to base 2, correctly rounded; a ≤ 0 gives NaR; otherwise as `exp`."""
+    return _look_up(fmt, "log2", a)
 
 
-def _log_inputs(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    known = np.where(x == 1, 0.0, np.nan)
-    return np.where((x > 0) & (x != 1), x, np.nan), known
+def log1p(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """log(1 + a), rounded once; a ≤ −1 gives NaR; otherwise as `exp`."""
+    return _look_up(fmt, "log1p", a)
 
 
-FUNCTIONS = {"exp": _exp_inputs, "log": _log_inputs}
+def tanh(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """The hyperbolic tangent, correctly rounded; otherwise as `exp`."""
+    return _look_up(fmt, "tanh", a)
 
 
-@lru_cache(maxsize=64)
-def table(fmt: PositFormat, name: str) -> NDArray[Any]:
-    """The code of the function for each of the 2^n codes, read-only.
-
-    Raises
-    ------
-    ValueError
-        If the function is unknown, or n > 16.
-    """
-    if name not in FUNCTIONS:
-        raise ValueError(f"table: no function {name!r}; there are {', '.join(FUNCTIONS)}")
-    if fmt.n > 16:
-        raise ValueError(f"{name}: tables are built for formats of n ≤ 16, not {fmt}; convert to one first")
-    arguments, known = FUNCTIONS[name](decode(fmt, np.arange(1 << fmt.n, dtype=fmt.dtype)))
-    codes = encode(fmt, known)
-    todo = np.flatnonzero(~np.isnan(arguments))
-    precision = _FIRST_PRECISION
-    while todo.size:
-        low, high = _enclosures(name, arguments[todo], precision)
-        below, above = encode(fmt, low), encode(fmt, high)
-        codes[todo] = below
-        todo = todo[below != above]
-        precision *= 2
-    codes.flags.writeable = False
-    return codes
+def sigmoid(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """1 / (1 + e^−a), rounded once; otherwise as `exp`."""
+    return _look_up(fmt, "sigmoid", a)
 
 
-def _enclosures(name: str, x: NDArray[np.float64], precision: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bounds of the function at x, each rounded to odd in float64, from an evaluation in `precision` bits."""
-    import mpmath
-
-    low, high = np.empty(x.size), np.empty(x.size)
-    with mpmath.workprec(precision):
-        function = getattr(mpmath, name)
-        slack = mpmath.ldexp(1, 8 - precision)  # far above mpmath's own error of an ulp or so
-        for i, value in enumerate(x.tolist()):
-            y = function(value)
-            low[i], high[i] = _odd(y * (1 - slack)), _odd(y * (1 + slack))
-    return low, high
+def softplus(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """log(1 + e^a), rounded once; otherwise as `exp`."""
+    return _look_up(fmt, "softplus", a)
 
 
-def _odd(y: Any) -> float:
-    """A nonzero mpmath number rounded to odd in float64."""
-    sign, mantissa, exponent, bits = y._mpf_
-    drop = max(0, bits - 53)
-    kept = int(mantissa >> drop) | (1 if mantissa & ((1 << drop) - 1) else 0)
-    return float(np.ldexp(-kept if sign else kept, exponent + drop))
+def sin(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """The sine of a in radians, correctly rounded for any a; otherwise as `exp`."""
+    return _look_up(fmt, "sin", a)
+
+
+def cos(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """The cosine of a in radians, correctly rounded for any a; otherwise as `exp`."""
+    return _look_up(fmt, "cos", a)
+
+
+def erf(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """The error function 2/√π · ∫₀^a e^(−t²) dt, correctly rounded; otherwise as `exp`."""
+    return _look_up(fmt, "erf", a)
+
+
+def gelu(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """a·Φ(a) = a/2 · (1 + erf(a/√2)), the exact GELU (Hendrycks and Gimpel 2016), rounded once; otherwise as `exp`."""
+    return _look_up(fmt, "gelu", a)
+
+
+def rsqrt(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """1/√a, rounded once; a ≤ 0 gives NaR; otherwise as `exp`."""
+    return _look_up(fmt, "rsqrt", a)
+
+
+def reciprocal(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
+    """1/a on codes of `fmt`, any n, rounded once; 0 and NaR give NaR; errors as for `positcore.div`."""
+    return div(fmt, fmt.nar >> 1, check_codes(fmt, a, "reciprocal"))
+
+
+def _look_up(fmt: PositFormat, name: str, a: ArrayLike) -> NDArray[Any]:
+    return table(fmt, name)[check_codes(fmt, a, name)]

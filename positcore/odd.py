@@ -15,7 +15,17 @@ import numpy as np
 
 from positcore.jit import float_bits, float_from_bits, kernel
 
-__all__ = ["adjust_to_odd", "fma_into", "product_into", "quotient_into", "sum_into", "two_product", "two_sum"]
+__all__ = [
+    "adjust_to_odd",
+    "fma_into",
+    "integers_into",
+    "product_into",
+    "quotient_into",
+    "root_into",
+    "sum_into",
+    "two_product",
+    "two_sum",
+]
 
 _SPLITTER = 134217729.0  # 2^27 + 1
 
@@ -78,6 +88,15 @@ def quotient_into(x: Any, y: Any, out: Any) -> None:
 
 
 @kernel
+def root_into(x: Any, out: Any) -> None:
+    """out[i] ← √x[i], rounded to odd; nan where x[i] < 0."""
+    for i in range(out.size):
+        r = np.sqrt(x[i])
+        p, e = two_product(r, r)
+        out[i] = adjust_to_odd(r, (x[i] - p) - e)
+
+
+@kernel
 def fma_into(x: Any, y: Any, z: Any, out: Any) -> None:
     """out[i] ← x[i] · y[i] + z[i], rounded to odd once."""
     for i in range(out.size):
@@ -86,3 +105,18 @@ def fma_into(x: Any, y: Any, z: Any, out: Any) -> None:
         u, v = two_sum(t, e)
         r, w = two_sum(s, u)
         out[i] = adjust_to_odd(r, w if w != 0.0 else v)
+
+
+@kernel
+def integers_into(negative: Any, magnitudes: Any, out: Any) -> None:
+    """out[i] ← the integer of a sign and a magnitude (uint64), rounded to odd at its bit 11 if it has 53 bits or more.
+
+    At least 42 bits remain, which is more than a posit's 30 and a guard bit.
+    """
+    for i in range(out.size):
+        m = magnitudes[i]
+        kept = m >> np.uint64(11)
+        if m & np.uint64(0x7FF):
+            kept |= np.uint64(1)
+        value = np.float64(m) if m < np.uint64(1 << 53) else np.float64(kept) * 2048.0
+        out[i] = -value if negative[i] else value

@@ -88,6 +88,13 @@ def _floor_log2(x: Fraction) -> int:
     return s if Fraction(2) ** s <= x else s - 1
 
 
+def _root_to_odd(x: Fraction) -> Fraction:
+    """√x for a posit's value x ≥ 0, or a number on the same side of every tie, with some hundred more bits."""
+    scaled = int(x * (1 << 1024))  # exact: no posit of n ≤ 32 has a bit below 2^−1024
+    root = math.isqrt(scaled)
+    return Fraction(2 * root + (root * root != scaled), 1 << 513)
+
+
 @dataclass(frozen=True)
 class Posit:
     """One posit: a format and a code. Operations are exact, then rounded once.
@@ -165,6 +172,40 @@ class Posit:
         """`self * b + c` with one rounding."""
         product, sum_ = self._pair(b), self._pair(c)
         return self._rounded(product[0] * product[1] + sum_[1] if product and sum_ else None)
+
+    def fms(self, b: Posit, c: Posit) -> Posit:
+        """`self * b - c` with one rounding."""
+        return self.fma(b, -c)
+
+    def sqrt(self) -> Posit:
+        """The square root, rounded once; NaR for a negative number."""
+        x = self.value
+        return self._rounded(None if x is None or x < 0 else _root_to_odd(x))
+
+    def sign(self) -> Posit:
+        """1, 0 or −1 as a posit; NaR stays NaR."""
+        x = self.value
+        return self._rounded(x and Fraction(1 if x > 0 else -1))
+
+    def next_up(self) -> Posit:
+        """The posit with the next code in two's complement, which wraps: maxpos, NaR, −maxpos."""
+        return Posit(self.fmt, self.code + 1 & self.fmt.mask)
+
+    def next_down(self) -> Posit:
+        """The posit with the code before in two's complement, which wraps: −maxpos, NaR, maxpos."""
+        return Posit(self.fmt, self.code - 1 & self.fmt.mask)
+
+    def round_to_int(self) -> Posit:
+        """The nearest integer, ties to even, which is a posit of the format; NaR stays NaR."""
+        x = self.value
+        return self._rounded(x if x is None else Fraction(round(x)))
+
+    def to_int(self, bits: int, *, signed: bool = True) -> int:
+        """The nearest integer, ties to even; NaR and what does not fit give the integer of the top bit alone."""
+        top = 1 << (bits - 1)
+        low, high = (-top, top - 1) if signed else (0, 2 * top - 1)
+        nearest = None if self.value is None else round(self.value)
+        return nearest if nearest is not None and low <= nearest <= high else -top if signed else top
 
     def convert(self, fmt: PositFormat) -> Posit:
         """This value rounded to another format."""

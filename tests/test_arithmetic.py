@@ -1,12 +1,11 @@
 import operator
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import positcore as pc
 from positcore import arithmetic
-from tests.reference import BYTE_FORMATS, LARGE_FORMATS, SMALL_FORMATS, all_pairs, exact, format_id, some_pairs
+from tests.reference import BYTE_FORMATS, LARGE_FORMATS, SMALL_FORMATS, all_pairs, exact, format_id, some_pairs, value
 
 OPERATIONS = {
     "add": (pc.add, operator.add),
@@ -58,18 +57,47 @@ def test_convert(src, dst):
         assert got == pc.Posit(src, code).convert(dst).code
 
 
-@pytest.mark.parametrize("fmt", [*SMALL_FORMATS[::3], pc.posit8, pc.PositFormat(12, 2), pc.posit32], ids=format_id)
-def test_comparisons_follow_the_values(fmt):
-    a, b = all_pairs(fmt) if fmt.n <= 6 else some_pairs(fmt, np.random.default_rng(9), 500)
-    bottom = -(Fraction(2) ** 2000)
+def check_root(fmt, code, got):
+    """`got` is right if the ties around it, codes of n + 1 bits, enclose √x: their squares, x. A tie must be even."""
+    x = value(fmt, code)
+    if x is None or x < 0:
+        assert got == fmt.nar
+    elif x == 0:
+        assert got == 0
+    else:
+        assert 0 < got <= fmt.maxpos_code
+        wider = pc.PositFormat(fmt.n + 1, fmt.es)
+        below, above = (value(wider, 2 * got + i) ** 2 for i in (-1, 1))
+        assert below <= x <= above
+        assert (x not in (below, above)) or got % 2 == 0
 
-    def place(code):
-        return bottom if code == fmt.nar else pc.Posit(fmt, code).value
 
-    x, y = ([place(c) for c in codes.tolist()] for codes in (a, b))
-    assert pc.less(fmt, a, b).tolist() == [p < q for p, q in zip(x, y, strict=True)]
-    assert pc.less_equal(fmt, a, b).tolist() == [p <= q for p, q in zip(x, y, strict=True)]
-    assert pc.equal(fmt, a, b).tolist() == [p == q for p, q in zip(x, y, strict=True)]
+@pytest.mark.parametrize("fmt", SMALL_FORMATS + BYTE_FORMATS + LARGE_FORMATS, ids=format_id)
+def test_sqrt(fmt):
+    codes = np.arange(1 << fmt.n, dtype=fmt.dtype) if fmt.n <= 10 else roots_and_neighbors(fmt)
+    got = pc.sqrt(fmt, codes)
+    assert got.dtype == fmt.dtype
+    for code, root in zip(codes.tolist(), got.tolist(), strict=True):
+        assert root == pc.Posit(fmt, code).sqrt().code, f"sqrt {fmt}: {code:#x}"
+        if fmt.n < 32 and not fmt.underflow:
+            check_root(fmt, code, root)
+
+
+def roots_and_neighbors(fmt):
+    """Special and random codes, and squares of random codes with their neighbors: exact roots, and nearly."""
+    codes, _ = some_pairs(fmt, np.random.default_rng(12), 400)
+    squares = pc.mul(fmt, codes, codes)
+    return np.concatenate([codes, squares, squares + 1 & fmt.mask, squares - 1 & fmt.mask]).astype(fmt.dtype)
+
+
+@pytest.mark.parametrize("fmt", [*SMALL_FORMATS[::5], *BYTE_FORMATS, *LARGE_FORMATS[::3]], ids=format_id)
+def test_fms(fmt):
+    rng = np.random.default_rng(13)
+    a, b = some_pairs(fmt, rng, 200)
+    c = np.where(rng.random(a.size) < 0.5, rng.integers(0, 1 << fmt.n, a.size), pc.mul(fmt, a, b)).astype(fmt.dtype)
+    for x, y, z, result in zip(a.tolist(), b.tolist(), c.tolist(), pc.fms(fmt, a, b, c).tolist(), strict=True):
+        assert result == exact(fmt, lambda p, q, r: p * q - r, x, y, z), f"fms {fmt}: {x:#x}, {y:#x}, {z:#x}"
+        assert result == pc.Posit(fmt, x).fms(pc.Posit(fmt, y), pc.Posit(fmt, z)).code
 
 
 def test_neg_is_exact_and_leaves_zero_and_nar():
@@ -97,6 +125,7 @@ def test_values_agree_with_codes():
         on_values = getattr(arithmetic, f"values_{name}")(f, x, y)
         assert on_values.dtype == np.float32
         assert np.array_equal(f.encode(on_values), getattr(pc, name)(f, a, b))
+    assert np.array_equal(f.encode(arithmetic.values_sqrt(f, x)), pc.sqrt(f, a))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +136,7 @@ def test_values_agree_with_codes():
             ValueError,
             r"add: operands of shapes \(2,\) and \(3,\) do not broadcast",
         ),
+        (lambda f: pc.sqrt(f, [0.5]), TypeError, "sqrt: codes of posit<8,2> must be unsigned integers"),
         (lambda f: pc.mul(f, [0.5], [1]), TypeError, "mul: codes of posit<8,2> must be unsigned integers"),
         (lambda f: pc.fma(f, [1], [1], [999]), ValueError, r"fma: codes of posit<8,2> must be in 0\.\.255, not 999"),
         (lambda f: pc.convert(f, f, [-3]), ValueError, "convert: codes of posit<8,2>"),
