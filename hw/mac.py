@@ -22,7 +22,7 @@ class QuireMac(wiring.Component):
 
     A term is a pair of codes; `last` marks the final one of a dot product, and the next term starts another
     one at once, without a bubble. NaR in any term makes that dot product NaR, and no other. The accumulator
-    wraps: more than `spec.accumulator.capacity` terms may overflow it. A bias is a first term (bias, 1.0).
+    wraps: more than `spec.quire.capacity` terms may overflow it. A bias is a first term (bias, 1.0).
 
     Throughput is one term a cycle, and one result a cycle where the consumer takes them; latency is
     1 + `stages` cycles from the last term to its result. Where the consumer stalls, so do the terms, and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from positcore.format import PositFormat
-from positcore.mac import MacSpec
+from positcore.mac import MacSpec, Quire
 
 __all__ = ["check_format", "check_spec", "check_stages", "check_width"]
 
@@ -19,6 +19,8 @@ def check_spec(unit: str, spec: object) -> MacSpec:
     """`spec` itself, if it is a `MacSpec`."""
     if not isinstance(spec, MacSpec):
         raise TypeError(f"{unit}: spec must be a MacSpec such as MacSpec(PositFormat(8, 2)), not {spec!r}")
+    if not isinstance(spec.accumulator, Quire):
+        raise TypeError(f"{unit}: the accumulator must be a Quire; there is no RTL of {spec.accumulator} yet")
     return spec
 
 

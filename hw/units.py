@@ -179,8 +179,8 @@ class Design:
                 words.append(f"--second-format {spec.b.spelling}")
             if spec.out != spec.a:
                 words.append(f"--output-format {spec.out.spelling}")
-            if spec.accumulator.carry_bits != 31:
-                words.append(f"--carry-bits {spec.accumulator.carry_bits}")
+            if spec.quire.carry_bits != 31:
+                words.append(f"--carry-bits {spec.quire.carry_bits}")
         if self.stages:
             words.append(f"--stages {self.stages}")
         return " ".join(words)

@@ -82,7 +82,7 @@ def random_dots(
     One in ten has a single term and as many have the longest length; half of the longer ones cancel, wholly or
     but for one term; one in twenty holds NaR.
     """
-    longest = min(longest, spec.accumulator.capacity)
+    longest = min(longest, spec.quire.capacity)
     lengths = rng.integers(1, longest + 1, count)
     kind = rng.integers(0, 10, count)
     lengths = np.select([kind == 0, kind == 1], [1, longest], np.minimum(lengths, rng.integers(1, 33, count)))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from positcore.codec import check_codes, decode
-from positcore.gemm.quire import quire_codes, working_dtype
-from positcore.mac import MacSpec
+from positcore.gemm.aligned import aligned_codes
+from positcore.gemm.fused import fused_codes
+from positcore.gemm.quire import Product, quire_codes, working_dtype
+from positcore.gemm.rounded import rounded_codes
+from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_operands", "dot", "matmul"]
+__all__ = ["check_operands", "dot", "matmul", "matmul_codes"]
+
+_STEPWISE = {Fused: fused_codes, Rounded: rounded_codes, Aligned: aligned_codes}
 
 
 def matmul(spec: MacSpec, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None) -> NDArray[Any]:
@@ -35,9 +42,19 @@ def matmul(spec: MacSpec, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = N
         If an operand is not an array of codes, shapes do not fit, or a dot product exceeds the quire.
     """
     a, b, bias = check_operands(spec, a, b, bias)
-    dtype = working_dtype(spec, a.shape[1] + 1)
-    bias_values = None if bias is None else decode(spec.a, bias, dtype)
-    return quire_codes(spec, decode(spec.a, a, dtype), decode(spec.b, b, dtype), bias_values)
+    quire = isinstance(spec.accumulator, Quire)
+    dtype = working_dtype(spec, a.shape[1] + 1) if quire else np.dtype(np.float64)
+    start = None if bias is None else decode(spec.a, bias, dtype)
+    return matmul_codes(spec, decode(spec.a, a, dtype), decode(spec.b, b, dtype), start)
+
+
+def matmul_codes(
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product = np.matmul
+) -> NDArray[Any]:
+    """`matmul` on float matrices that hold posit values; a quire is proven from the matrix product `product`."""
+    if isinstance(spec.accumulator, Quire):
+        return quire_codes(spec, a, b, bias, product)
+    return _STEPWISE[type(spec.accumulator)](spec, a, b, bias)
 
 
 def dot(spec: MacSpec, a: ArrayLike, b: ArrayLike) -> Any:

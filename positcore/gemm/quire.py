@@ -112,10 +112,10 @@ def product_sums(
 
 def check_capacity(spec: MacSpec, length: int) -> None:
     """Raise a ValueError if a dot product of `length` terms could overflow the quire."""
-    if length > spec.accumulator.capacity:
+    if length > spec.quire.capacity:
         raise ValueError(
-            f"a dot product of {length} terms exceeds the {spec.accumulator.capacity} that a quire with "
-            f"{spec.accumulator.carry_bits} carry bits holds; take more carry bits or split the sum"
+            f"a dot product of {length} terms exceeds the {spec.quire.capacity} that a quire with "
+            f"{spec.quire.carry_bits} carry bits holds; take more carry bits or split the sum"
         )
 
 

@@ -1,0 +1,148 @@
+"""The `Aligned` accumulator: a chunk of products and the sum so far, cut to one grid, added, rounded once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from positcore.codec import round_value
+from positcore.format import PositFormat
+from positcore.gemm.stepwise import BLOCK, stepwise_codes
+from positcore.jit import float_bits, float_from_bits, kernel
+from positcore.mac import Aligned, MacSpec
+from positcore.odd import two_product
+from positcore.superaccumulator import LIMBS, accumulate, read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["aligned_codes"]
+
+_NOTHING = -4000  # below every scale: the term is zero
+_LOWEST = -1900  # below every scale, and 2^−scale is still a product of two float64s
+_EXPONENT = 0x7FF
+_FRACTION = (1 << 52) - 1
+
+
+def aligned_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The matrix product of float matrices that hold posit values, ⌈K / lanes⌉ roundings an output.
+
+    Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
+    """
+    unit = spec.accumulator
+    assert isinstance(unit, Aligned)
+    # Truncated terms are integers below 2^(width + 2) in units of the grid; float64 adds lanes + 1 of them exactly.
+    narrow = unit.width + 2 + (unit.lanes + 1).bit_length() <= 53
+
+    def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
+        if narrow:
+            _aligned(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.underflow, sums)
+        else:
+            limbs = np.zeros(LIMBS, np.int64)
+            _aligned_wide(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.underflow, sums, limbs)
+
+    return stepwise_codes(spec, a, b, bias, sum_rows)
+
+
+@kernel
+def _scale(x: float) -> int:
+    """⌊log2 |x|⌋ of a posit value; `_NOTHING` for zero."""
+    exponent = (float_bits(x) >> 52) & _EXPONENT
+    return exponent - 1023 if exponent != 0 else _NOTHING
+
+
+@kernel
+def _cut(x: float, grid: int) -> float:
+    """x truncated toward −∞ to a multiple of 2^grid; x a float64 with neither overflow nor underflow."""
+    bits = float_bits(x)
+    exponent = ((bits >> 52) & _EXPONENT) - 1023
+    if x == 0.0 or exponent - 52 >= grid or exponent == 1024:
+        return x
+    step = float_from_bits((grid + 1023) << 52)
+    if exponent < grid:
+        return -step if x < 0.0 else 0.0
+    kept = float_from_bits(bits & ~((1 << (grid - exponent + 52)) - 1))
+    return kept - step if x < 0.0 and kept != x else kept
+
+
+@kernel
+def _cut_product(x: float, y: float, grid: int) -> tuple[float, float]:
+    """x·y truncated toward −∞ to a multiple of 2^grid, as the sum of two float64s."""
+    p, e = two_product(x, y)
+    top = _cut(p, grid)
+    if top != p:
+        return top, 0.0
+    return top, _cut(e, grid)  # p lies on the grid, so the truncation is that of its error
+
+
+@kernel
+def _powers(scale: int) -> tuple[float, float]:
+    """Two powers of two whose product is 2^scale, which may lie outside float64's range."""
+    half = scale >> 1
+    return float_from_bits((half + 1023) << 52), float_from_bits((scale - half + 1023) << 52)
+
+
+@kernel
+def _floor(x: float, error: float, near: float, far: float) -> float:
+    """⌊(x + error)·near·far⌋, where |error| is below half an ulp of x and x·near·far may underflow to zero."""
+    scaled = x * near * far
+    cut = np.floor(scaled)
+    cut = cut - 1.0 if cut == scaled and error < 0.0 and scaled != 0.0 else cut
+    return -1.0 if scaled == 0.0 and x < 0.0 else cut
+
+
+@kernel
+def _aligned(a: Any, b: Any, lanes: int, width: int, n: int, es: int, underflow: bool, sums: Any) -> None:
+    """The grid's integers in float64: scaled by a power of two, floored, added exactly."""
+    top = np.empty(BLOCK, np.int64)
+    total, near, far = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for i in range(a.shape[0]):
+        for start in range(0, b.shape[1], BLOCK):
+            size = min(BLOCK, b.shape[1] - start)
+            for first in range(0, a.shape[1], lanes):
+                last = min(first + lanes, a.shape[1])
+                for j in range(size):
+                    top[j] = max(_scale(sums[i, start + j]), _LOWEST)
+                for k in range(first, last):
+                    scale = _scale(a[i, k])
+                    for j in range(size):
+                        top[j] = max(top[j], scale + _scale(b[k, start + j]))
+                for j in range(size):
+                    near[j], far[j] = _powers(width - top[j])
+                    total[j] = _floor(sums[i, start + j], 0.0, near[j], far[j])
+                for k in range(first, last):
+                    x = a[i, k]
+                    for j in range(size):
+                        p, e = two_product(x, b[k, start + j])
+                        total[j] += _floor(p, e, near[j], far[j])
+                for j in range(size):
+                    up, down = _powers(top[j] - width)
+                    sums[i, start + j] = round_value(total[j] * up * down, n, es, underflow)
+
+
+@kernel
+def _aligned_wide(
+    a: Any, b: Any, lanes: int, width: int, n: int, es: int, underflow: bool, sums: Any, limbs: Any
+) -> None:
+    """Any width: truncated terms are float64s and are summed in the integer quire."""
+    for i in range(a.shape[0]):
+        for j in range(b.shape[1]):
+            for first in range(0, a.shape[1], lanes):
+                last = min(first + lanes, a.shape[1])
+                top = _scale(sums[i, j])
+                broken = np.isnan(sums[i, j])
+                for k in range(first, last):
+                    top = max(top, _scale(a[i, k]) + _scale(b[k, j]))
+                    broken = broken or np.isnan(a[i, k]) or np.isnan(b[k, j])
+                if broken:
+                    sums[i, j] = np.nan
+                    continue
+                grid = max(top - width, -1022)  # no term reaches below 2^−1022
+                limbs[:] = 0
+                accumulate(limbs, _cut(sums[i, j], grid))
+                for k in range(first, last):
+                    p, e = _cut_product(a[i, k], b[k, j], grid)
+                    accumulate(limbs, p)
+                    accumulate(limbs, e)
+                sums[i, j] = round_value(read(limbs), n, es, underflow)

@@ -1,0 +1,44 @@
+"""The `Rounded` accumulator: acc ← round(acc + round(a·b)) at every step, in index order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from positcore.codec import round_value
+from positcore.format import PositFormat
+from positcore.gemm.stepwise import BLOCK, stepwise_codes
+from positcore.jit import kernel
+from positcore.mac import MacSpec
+from positcore.odd import adjust_to_odd, two_product, two_sum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["rounded_codes"]
+
+
+def rounded_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The matrix product of float matrices that hold posit values, 2·K roundings an output.
+
+    Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
+    """
+
+    def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
+        _rounded(x, y, fmt.n, fmt.es, fmt.underflow, sums)
+
+    return stepwise_codes(spec, a, b, bias, sum_rows)
+
+
+@kernel
+def _rounded(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> None:
+    for i in range(a.shape[0]):
+        for start in range(0, b.shape[1], BLOCK):
+            acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
+            for k in range(a.shape[1]):
+                x, row = a[i, k], b[k, start : start + BLOCK]
+                for j in range(acc.size):
+                    p, e = two_product(x, row[j])
+                    term = round_value(adjust_to_odd(p, e), n, es, underflow)
+                    s, e = two_sum(acc[j], term)
+                    acc[j] = round_value(adjust_to_odd(s, e), n, es, underflow)
+            sums[i, start : start + BLOCK] = acc
