@@ -9,7 +9,7 @@ from typing import Any
 
 from positcore.errors import DataFileError, MismatchError, MissingToolError
 from positcore.format import PositFormat, posit8, posit16, posit32
-from positcore.mac import MacSpec, Quire
+from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 from positcore.version import __version__
 
 _LAZY = {
@@ -68,7 +68,7 @@ _LAZY = {
 }
 
 __all__ = [
-    "PositFormat", "posit8", "posit16", "posit32", "MacSpec", "Quire",
+    "PositFormat", "posit8", "posit16", "posit32", "MacSpec", "Quire", "Fused", "Rounded", "Aligned",
     "DataFileError", "MismatchError", "MissingToolError", "__version__",
     *_LAZY,
 ]  # fmt: skip
