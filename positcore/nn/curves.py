@@ -43,7 +43,7 @@ def plot_curves(path: Path, histories: Mapping[str, Sequence[Epoch]], title: str
         right.plot(epochs, [epoch.accuracy for epoch in history], **look)
     for axes, name in ((left, "training loss"), (right, "test accuracy in %")):
         axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False)

@@ -79,3 +79,8 @@ def test_parameters_are_checked(unbuilt):
         QuireMac(F8)
     with pytest.raises(ValueError, match=r"QuireMac: stages must be an integer in 0..5 .*, not -1"):
         QuireMac(pc.MacSpec(F8), stages=-1)
+
+
+def test_other_accumulators_have_no_rtl_yet():
+    with pytest.raises(TypeError, match="the accumulator must be a Quire; there is no RTL of fused yet"):
+        Design.of("mac", pc.MacSpec(pc.posit8, pc.posit8, pc.Fused())).component()
