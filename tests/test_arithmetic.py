@@ -83,6 +83,13 @@ def test_sqrt(fmt):
             check_root(fmt, code, root)
 
 
+def test_sqrt_of_all_16_bit_codes():
+    f = pc.posit16
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    for code, root in zip(codes.tolist(), pc.sqrt(f, codes).tolist(), strict=True):
+        check_root(f, code, root)
+
+
 def roots_and_neighbors(fmt):
     """Special and random codes, and squares of random codes with their neighbors: exact roots, and nearly."""
     codes, _ = some_pairs(fmt, np.random.default_rng(12), 400)

@@ -34,7 +34,7 @@ def as_numbers(array, name):
 
 def codes_of(fmt, name):
     """All codes, or special and random ones and those around ties of the float format, subnormal and overflow too."""
-    if fmt.n <= 10:
+    if fmt.n <= 10 or fmt == pc.posit16:
         return np.arange(1 << fmt.n, dtype=fmt.dtype)
     rng = np.random.default_rng(30)
     precision, low, high = LAYOUTS[name]

@@ -15,7 +15,7 @@ DTYPES = [np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)]
 
 def codes_of(fmt):
     """All codes, or special, random, and those next to integers and halves."""
-    if fmt.n <= 10:
+    if fmt.n <= 10 or fmt == pc.posit16:
         return np.arange(1 << fmt.n, dtype=fmt.dtype)
     rng = np.random.default_rng(20)
     codes, _ = some_pairs(fmt, rng, 300)

@@ -53,7 +53,7 @@ def test_no_shorter_decimal_reads_back(fmt):
 
 def test_random_wide_codes_read_back():
     for fmt in (pc.posit16, pc.posit32, pc.PositFormat(32, 0)):
-        codes, _ = some_pairs(fmt, np.random.default_rng(40), 300)
+        codes, _ = some_pairs(fmt, np.random.default_rng(40), 1000)
         assert np.array_equal(pc.from_text(fmt, pc.to_text(fmt, codes)), codes)
 
 
