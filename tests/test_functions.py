@@ -15,7 +15,7 @@ FORMATS = [pc.PositFormat(n, es) for n in (2, 3, 4, 5, 6, 8) for es in range(5)]
     pc.PositFormat(6, 2, True), pc.PositFormat(8, 2, True), pc.PositFormat(12, 2), pc.PositFormat(16, 4, True),
 ]  # fmt: skip
 
-# The functions in formulas of their own, for arguments between the limits; beyond them they are constant to 1,000 bits.
+# The functions in formulas of their own, for arguments between the limits; beyond them they are constant to 400 bits.
 REFERENCES = {
     "exp": (lambda x: mpmath.power(mpmath.e, x), -700, 700),
     "exp2": (lambda x: mpmath.power(2, x), -700, 700),
@@ -45,17 +45,17 @@ def folder(tmp_path_factory):
 
 
 def exact_code(fmt, name, x):
-    """The code of f(x) from 1,600 bits, of which the last 100 are rounded off."""
+    """The code of f(x) from 900 bits, of which the last 100 are rounded off."""
     function, low, high = REFERENCES[name]
     if high is None and name in ("softplus", "gelu") and x > 1000:
         return rounded(fmt, x)
     x = x if low is None else max(x, Fraction(low))
     x = x if high is None else min(x, Fraction(high))
-    with mpmath.workprec(1600):
+    with mpmath.workprec(900):
         y = function(mpmath.mpf(x.numerator) / x.denominator)
     if y is None:
         return fmt.nar
-    with mpmath.workprec(1500):
+    with mpmath.workprec(800):
         sign, significand, exponent, _ = (+y)._mpf_
     return rounded(fmt, (-1) ** sign * Fraction(int(significand)) * Fraction(2) ** exponent)
 

@@ -36,7 +36,7 @@ def test_integral_posits(fmt, name):
             assert result == fmt.nar
         else:
             assert value(fmt, result) == ROUNDINGS[name](value(fmt, code)), f"{name} {fmt}: {code:#x}"
-        if name == "round_to_int":
+        if name == "round_to_int" and (code % 16 == 0 or fmt.n <= 10):
             assert result == pc.Posit(fmt, code).round_to_int().code
 
 
@@ -44,14 +44,17 @@ def test_integral_posits(fmt, name):
 @pytest.mark.parametrize("fmt", FORMATS[::3] + LARGE_FORMATS[-3:], ids=format_id)
 def test_to_int(fmt, dtype):
     bits, signed, codes = 8 * dtype.itemsize, dtype.kind == "i", codes_of(fmt)
-    limits = np.iinfo(dtype)
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     got = pc.to_int(fmt, codes, bits, signed=signed)
     assert got.dtype == dtype
     for code, result in zip(codes.tolist(), got.tolist(), strict=True):
         x = value(fmt, code)
-        fits = x is not None and limits.min <= round(x) <= limits.max
-        expected = round(x) if fits else -(2 ** (bits - 1)) if signed else 2 ** (bits - 1)
-        assert result == expected == pc.Posit(fmt, code).to_int(bits, signed=signed), f"to_int {fmt}: {code:#x}"
+        nearest = high + 1 if x is None else round(x)
+        fits = low <= nearest <= high
+        expected = nearest if fits else -(2 ** (bits - 1)) if signed else 2 ** (bits - 1)
+        assert result == expected, f"to_int {fmt}: {code:#x}"
+        if code % 16 == 0 or fmt.n <= 10:
+            assert result == pc.Posit(fmt, code).to_int(bits, signed=signed)
 
 
 def integers_of(fmt, dtype):
