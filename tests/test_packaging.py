@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where each shipped package lies in the repository.
-SOURCES = {"positcore": "positcore", "positcore/hw": "hw", "positcore/sim": "sim"}
+SOURCES = {"positcore": "positcore", "positcore/hw": "hw", "positcore/sim": "sim", "positcore/fpga": "fpga"}
 
 
 @pytest.fixture(scope="module")
