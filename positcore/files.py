@@ -10,7 +10,7 @@ from pathlib import Path
 __all__ = ["write_aside"]
 
 
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file beside `path`, then give it the name `path` in one step.
 
     Whatever goes wrong, `path` holds what it held before. Missing folders are made.
