@@ -3,6 +3,7 @@
     python benchmarks/accuracy.py [--policy O12-L12-FBG8q] [--seeds 0 1 2] [--epochs 30] [--json]
 
 Twins start from the same weights and see the samples in the same order. The accuracy is that after the last epoch.
+One thread, because the bits of float32 depend on their number.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 
+import torch
 from timing import machine
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--halve-every", type=int, default=6)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     train, test = load("fashion-mnist-subset", "train"), load("fashion-mnist-subset", "test")
     rows = []
     with tqdm(total=len(args.seeds) * 2 * args.epochs * len(train), unit="img", disable=None) as bar:
