@@ -8,14 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from positcore.files import write_aside
+from positcore.files import cache_root, write_aside
 from positcore.fpga.report import Report
 from positcore.fpga.targets import Target, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
-from positcore.sim.native import cache_folder
 
 __all__ = ["report_folder", "synthesize"]
 
@@ -29,7 +28,7 @@ class _Said(NamedTuple):
 
 def report_folder() -> Path:
     """Where the outputs of Yosys are kept: $POSITCORE_CACHE/synth, else ~/.cache/positcore/synth."""
-    return cache_folder().with_name("synth")
+    return cache_root() / "synth"
 
 
 def synthesize(design: Design, target_name: str = "ecp5", *, dsp: bool = False) -> Report:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from positcore.arithmetic import neg
 from positcore.codec import check_codes
 from positcore.format import PositFormat
 
@@ -85,7 +86,7 @@ def abs(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
         If `a` is not an array of codes.
     """
     codes = check_codes(fmt, a, "abs")
-    return np.where(codes > fmt.nar, (~codes + codes.dtype.type(1)) & codes.dtype.type(fmt.mask), codes)
+    return np.where(codes > fmt.nar, neg(fmt, codes), codes)
 
 
 def sign(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:

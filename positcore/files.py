@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever seen: aside, then renamed."""
+"""Files: written so that nothing half-written is ever seen, and the folders of the user's cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["write_aside"]
+__all__ = ["cache_root", "user_cache", "write_aside"]
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
@@ -33,3 +33,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_root() -> Path:
+    """Where what can be made again is kept: $POSITCORE_CACHE, else `user_cache()`."""
+    root = os.environ.get("POSITCORE_CACHE")
+    return Path(root) if root else user_cache()
+
+
+def user_cache() -> Path:
+    """The user's own folder: $XDG_CACHE_HOME/positcore, by default ~/.cache/positcore."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "positcore"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.elementary import FUNCTIONS, proven_codes
-from positcore.files import write_aside
+from positcore.files import cache_root, write_aside
 from positcore.format import PositFormat
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ _KEPT_FROM = 9  # bits of the smallest format whose tables take longer to comput
 
 def cache_folder() -> Path:
     """Where tables are kept: $POSITCORE_CACHE/tables, else ~/.cache/positcore/tables."""
-    root = os.environ.get("POSITCORE_CACHE")
-    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "positcore"
-    return folder / "tables"
+    return cache_root() / "tables"
 
 
 def table_path(fmt: PositFormat, name: str) -> Path:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from positcore.errors import MissingToolError
+from positcore.files import cache_root
 from positcore.hw.yosys import rtlil_to_cxxrtl
 
 __all__ = ["cache_folder", "compile_library"]
@@ -24,9 +25,7 @@ INSTALL_COMPILER = "apt-get install g++"
 
 def cache_folder() -> Path:
     """Where compiled simulations are kept: $POSITCORE_CACHE/sim, else ~/.cache/positcore/sim."""
-    root = os.environ.get("POSITCORE_CACHE")
-    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "positcore"
-    return folder / "sim"
+    return cache_root() / "sim"
 
 
 def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes.CDLL:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from positcore.cli.arguments import add_json
 from positcore.errors import MismatchError
+from positcore.files import write_aside
 from positcore.format import PositFormat
 from positcore.mac import MacSpec
 
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         "curves": str(curves),
         "seconds": time.perf_counter() - start,
     }
-    (args.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_aside(args.output / "summary.json", lambda aside: aside.write_text(json.dumps(summary, indent=2) + "\n"))
     if args.json:
         print(json.dumps(summary, indent=2))
     else:

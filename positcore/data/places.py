@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from positcore.errors import DataFileError
+from positcore.files import user_cache
 
 if TYPE_CHECKING:
     from positcore.data.catalog import Entry
@@ -19,9 +20,7 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of the packa
 
 def user_root() -> Path:
     """The per-user cache: $XDG_CACHE_HOME/positcore/data, by default ~/.cache/positcore/data."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "positcore" / "data"
+    return user_cache() / "data"
 
 
 def roots(item: Entry, root: str | os.PathLike[str] | None = None) -> list[Path]:
