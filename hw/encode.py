@@ -20,7 +20,8 @@ class Encoder(wiring.Component):
 
     Regime, exponent and fraction are shifted as one into the infinitely long encoding, in two's complement
     as it stands, and rounded to the nearest code, ties to the even one. A nonzero number never becomes 0 or NaR:
-    it saturates at ±minpos and ±maxpos. In the underflow variant |x| ≤ minpos / 2^(2^es) becomes 0.
+    it saturates at ±minpos and ±maxpos. In the underflow variant |x| ≤ minpos / 2^(2^es) becomes 0, and in the
+    flush variant |x| < minpos / 2^flush.
 
     The significand may be cut short, with sticky, provided that fraction_bits is at least that of the format
     plus one or nothing was cut.
@@ -90,6 +91,11 @@ class Encoder(wiring.Component):
         vanishing = Signal()
         if fmt.underflow:
             m.d.comb += vanishing.eq(tiny & (run >= fmt.n - 1))
+        elif fmt.flush is not None:
+            # A negative number's magnitude is in (2^−power − 1, 2^−power], the end where nothing follows.
+            power, least = flipped.as_signed(), fmt.max_scale + fmt.flush
+            inside = raw.fraction.any() | raw.sticky
+            m.d.comb += vanishing.eq(Mux(raw.sign, (power > least) | ((power == least) & inside), power < -least))
         at_end = full & ~tiny if fmt.underflow else full
         sign, body, guard, sticky, vanishing, zero, nar = pipeline.cut(
             "shifted",
@@ -105,7 +111,7 @@ class Encoder(wiring.Component):
         # At the end of the range the guard bit is 1 only where the body is 0, which must become 1.
         round_up = Signal()
         m.d.comb += round_up.eq(guard & (body[0] | sticky))
-        if fmt.underflow:
+        if fmt.variant:
             with m.If(vanishing):
                 m.d.comb += round_up.eq(sign)
         rounded = Signal(fmt.n)

@@ -156,11 +156,11 @@ def _load_codes(fmt: PositFormat, codes: NDArray[Any], block: NDArray[np.float64
 
 
 def _store_codes(fmt: PositFormat, block: NDArray[np.float64], codes: NDArray[Any]) -> None:
-    encode_into(block, fmt.n, fmt.es, fmt.underflow, codes)
+    encode_into(block, fmt.n, fmt.es, fmt.flushed, codes)
 
 
 def _store_values(fmt: PositFormat, block: NDArray[np.float64], values: NDArray[Any]) -> None:
-    round_into(block, fmt.n, fmt.es, fmt.underflow, values)
+    round_into(block, fmt.n, fmt.es, fmt.flushed, values)
 
 
 def _copy(source: NDArray[Any], block: NDArray[np.float64]) -> None:

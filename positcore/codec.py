@@ -32,8 +32,8 @@ _TOP = -(1 << 63)
 
 
 @kernel
-def encode_bits(bits: int, n: int, es: int, underflow: bool) -> int:
-    """The code, as a sign-extended int64, of the float64 whose bits these are."""
+def encode_bits(bits: int, n: int, es: int, flushed: int) -> int:
+    """The code, as a sign-extended int64, of the float64 whose bits these are; 0 for magnitudes up to `flushed`."""
     magnitude = bits & _MAGNITUDE
     scaled = magnitude - _BIAS  # scale · 2^52 + fraction
     k = scaled >> (52 + es)
@@ -47,10 +47,9 @@ def encode_bits(bits: int, n: int, es: int, underflow: bool) -> int:
     code = (encoding >> dropped) & ((1 << (n - 1)) - 1)
     rest = encoding & ((1 << dropped) - 1)
     code += 1 if rest + (code & 1) > (1 << (dropped - 1)) else 0
-    code = min(code, (1 << (n - 1)) - 1)
-    code = code if underflow else max(code, 1)
+    code = max(min(code, (1 << (n - 1)) - 1), 1)
     code = -code if bits < 0 else code
-    code = 0 if magnitude == 0 else code
+    code = 0 if magnitude <= flushed else code
     return -(1 << (n - 1)) if magnitude >= _INFINITY else code
 
 
@@ -69,11 +68,11 @@ def decode_bits(code: Any, n: int, es: int) -> float:
 
 
 @kernel
-def encode_into(x: Any, n: int, es: int, underflow: bool, out: Any) -> None:
+def encode_into(x: Any, n: int, es: int, flushed: int, out: Any) -> None:
     """out[i] ← code of x[i]; x float64, out of the format's dtype, both 1-D."""
     mask = (1 << n) - 1
     for i in range(x.size):
-        out[i] = encode_bits(float_bits(x[i]), n, es, underflow) & mask
+        out[i] = encode_bits(float_bits(x[i]), n, es, flushed) & mask
 
 
 @kernel
@@ -85,7 +84,7 @@ def decode_into(codes: Any, n: int, es: int, out: Any) -> None:
 
 
 @kernel
-def round_value(x: float, n: int, es: int, underflow: bool) -> float:
+def round_value(x: float, n: int, es: int, flushed: int) -> float:
     """The posit value nearest to x: what encoding and decoding it gives, in fewer steps.
 
     Within the range, scale · 2^52 + fraction is rounded as an integer, at the place where the code ends: after a
@@ -102,18 +101,16 @@ def round_value(x: float, n: int, es: int, underflow: bool) -> float:
     last = (scaled >> dropped) & 1 if room > 0 else (k >> 63) & 1
     scaled = (scaled + ((1 << (dropped - 1)) - 1) + last) >> dropped << dropped
     value = float_from_bits(scaled + _BIAS)
-    if underflow:
-        value = 0.0 if size <= (1023 - top - (1 << es)) << 52 else value
-    value = 0.0 if size == 0 else value
     value = -value if x < 0.0 else value
+    value = 0.0 if size <= flushed else value
     return np.nan if size >= _INFINITY else value
 
 
 @kernel
-def round_into(x: Any, n: int, es: int, underflow: bool, out: Any) -> None:
+def round_into(x: Any, n: int, es: int, flushed: int, out: Any) -> None:
     """out[i] ← x[i] rounded to a posit value; nan for NaR. Floats in and out, both 1-D."""
     for i in range(x.size):
-        out[i] = round_value(np.float64(x[i]), n, es, underflow)
+        out[i] = round_value(np.float64(x[i]), n, es, flushed)
 
 
 def encode(fmt: PositFormat, x: ArrayLike) -> NDArray[Any]:
@@ -137,7 +134,7 @@ def encode(fmt: PositFormat, x: ArrayLike) -> NDArray[Any]:
     values = as_float64(x, "encode")
     codes = np.empty(values.shape, fmt.dtype)
     flat, out = values.reshape(-1), codes.reshape(-1)
-    run_split(lambda i, j: encode_into(flat[i:j], fmt.n, fmt.es, fmt.underflow, out[i:j]), flat.size, _GRAIN)
+    run_split(lambda i, j: encode_into(flat[i:j], fmt.n, fmt.es, fmt.flushed, out[i:j]), flat.size, _GRAIN)
     return codes
 
 
@@ -171,7 +168,7 @@ def round_values(fmt: PositFormat, x: NDArray[Any], dtype: np.dtype[Any] | None 
     values = np.asarray(x, order="C")
     rounded = np.empty(values.shape, values.dtype if dtype is None else dtype)
     flat, out = values.reshape(-1), rounded.reshape(-1)
-    run_split(lambda i, j: round_into(flat[i:j], fmt.n, fmt.es, fmt.underflow, out[i:j]), flat.size, _GRAIN)
+    run_split(lambda i, j: round_into(flat[i:j], fmt.n, fmt.es, fmt.flushed, out[i:j]), flat.size, _GRAIN)
     return rounded
 
 

@@ -40,11 +40,13 @@ class PositFormat:
     underflow : bool
         False: a nonzero value never rounds to zero. True: the rounding rule is carried below minpos, so
         that |x| ≤ minpos / 2^(2^es) rounds to 0 (Raposo 2021, eq. 6).
+    flush : int, optional
+        The other kind of underflow: what is below minpos / 2^flush in magnitude becomes 0, and only that; 0..64.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter is not an integer, or not in its range.
+        If a parameter is not an integer, or not in its range, or both kinds of underflow are asked for.
 
     References
     ----------
@@ -54,6 +56,7 @@ class PositFormat:
     n: int
     es: int = 2
     underflow: bool = False
+    flush: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _integer("n", self.n, 2, 32))
@@ -61,25 +64,35 @@ class PositFormat:
         if not isinstance(self.underflow, bool | np.bool_):
             raise TypeError(f"PositFormat: underflow must be True or False, not {self.underflow!r}")
         object.__setattr__(self, "underflow", bool(self.underflow))
+        if self.flush is not None:
+            object.__setattr__(self, "flush", _integer("flush", self.flush, 0, 64))
+            if self.underflow:
+                raise ValueError("PositFormat: underflow=True and flush are two rules for one thing; give one of them")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The format written as `n,es` (`8,2`), with a trailing `u` for the underflow variant (`8,2u`)."""
-        found = re.fullmatch(r"\s*(?:posit)?[<(]?\s*(\d+)\s*(?:,\s*(\d+)\s*)?[>)]?(u?)\s*", text)
+        """The format written as `n,es` (`8,2`), then `u` for underflow (`8,2u`) or `fK` for flush=K (`8,2f3`)."""
+        found = re.fullmatch(r"\s*(?:posit)?[<(]?\s*(\d+)\s*(?:,\s*(\d+)\s*)?[>)]?(u?|f(\d+))\s*", text)
         if not found:
             raise ValueError(
-                f"PositFormat: a format is written n,es such as 8,2 (or 8,2u with underflow), not {text!r}"
+                "PositFormat: a format is written n,es such as 8,2 (or 8,2u with underflow, 8,2f3 with flush), "
+                f"not {text!r}"
             )
-        n, es, underflow = found.groups()
-        return cls(int(n), 2 if es is None else int(es), underflow == "u")
+        n, es, underflow, flush = found.groups()
+        return cls(int(n), 2 if es is None else int(es), underflow == "u", None if flush is None else int(flush))
 
     def __str__(self) -> str:
-        return f"posit<{self.n},{self.es}>" + ("u" if self.underflow else "")
+        return f"posit<{self.n},{self.es}>{self.variant}"
 
     @property
     def spelling(self) -> str:
-        """The format as `parse` and the command line read it: `8,2` or `8,2u`."""
-        return f"{self.n},{self.es}" + ("u" if self.underflow else "")
+        """The format as `parse` and the command line read it: `8,2`, `8,2u` or `8,2f3`."""
+        return f"{self.n},{self.es}{self.variant}"
+
+    @property
+    def variant(self) -> str:
+        """What becomes of tiny values, as a suffix: none (they round to ±minpos), `u` (underflow), `fK` (flush)."""
+        return "u" if self.underflow else "" if self.flush is None else f"f{self.flush}"
 
     @property
     def tag(self) -> str:
@@ -129,6 +142,17 @@ class PositFormat:
     def maxpos(self) -> float:
         """The largest posit, 2^max_scale; exact as a float64."""
         return 2.0**self.max_scale
+
+    @property
+    def flushed(self) -> int:
+        """Which magnitudes become 0, as the kernels take it: the bits of the largest such float64, as an integer.
+
+        Those of minpos / 2^(2^es) with `underflow`, of the float64 before minpos / 2^flush, or zero's own, 0.
+        A float64 that was rounded to odd lies on the same side of the threshold as the number it stands for.
+        """
+        if self.underflow:
+            return (1023 - self.max_scale - (1 << self.es)) << 52
+        return 0 if self.flush is None else ((1023 - self.max_scale - self.flush) << 52) - 1
 
     @property
     def fraction_bits(self) -> int:

@@ -64,7 +64,8 @@ def _positive_value(fmt: PositFormat, code: int) -> Fraction:
 def round_fraction(fmt: PositFormat, x: Fraction | int) -> int:
     """The code nearest to x: its infinitely long encoding, rounded to n bits, ties to the even code.
 
-    Saturates at minpos and maxpos; with `fmt.underflow`, |x| ≤ minpos / 2^(2^es) gives 0.
+    Saturates at minpos and maxpos; with `fmt.underflow`, |x| ≤ minpos / 2^(2^es) gives 0, and with `fmt.flush`
+    |x| < minpos / 2^flush does.
     (Posit Standard 2022, §4.1; Raposo 2021, eq. 6.)
     """
     x = Fraction(x)
@@ -79,6 +80,8 @@ def round_fraction(fmt: PositFormat, x: Fraction | int) -> int:
     # The encoding of x as a number whose unit is the last of the n − 1 bits that follow the sign.
     body = ((regime << fmt.es) + exponent + fraction) * Fraction(2) ** (fmt.n - 1 - regime_bits - fmt.es)
     code = min(round(body), fmt.maxpos_code)  # round() of a Fraction takes ties to even
+    if fmt.flush is not None and scale < -fmt.max_scale - fmt.flush:
+        return 0
     return code if fmt.underflow else max(code, 1)
 
 

@@ -10,9 +10,17 @@ import numpy as np
 import positcore as pc
 from positcore.scalar import round_fraction, value_of
 
-SMALL_FORMATS = [pc.PositFormat(n, es, u) for n in range(2, 7) for es in range(5) for u in (False, True)]
-BYTE_FORMATS = [pc.PositFormat(8, es) for es in range(3)] + [pc.PositFormat(8, 2, underflow=True)]
-LARGE_FORMATS = [
+SMALL_FORMATS = [
+    fmt
+    for n in range(2, 7)
+    for es in range(5)
+    for fmt in (pc.PositFormat(n, es), pc.PositFormat(n, es, underflow=True), pc.PositFormat(n, es, flush=n - 2))
+]
+BYTE_FORMATS = [pc.PositFormat(8, es) for es in range(3)] + [
+    pc.PositFormat(8, 2, underflow=True), pc.PositFormat(8, 1, flush=0), pc.PositFormat(8, 2, flush=3)
+]  # fmt: skip
+
+LARGE_FORMATS = [pc.PositFormat(16, 2, flush=5), pc.PositFormat(32, 2, flush=64)] + [
     pc.PositFormat(n, es, u)
     for n, es, u in [
         (9, 3, False), (10, 2, False), (12, 2, True), (13, 4, False), (16, 0, False), (16, 1, False), (16, 2, False),

@@ -49,15 +49,18 @@ def test_is_hashable_frozen_printable_and_pickles():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("8,2", (8, 2, False)), ("16", (16, 2, False)), ("posit<8,1>", (8, 1, False)), (" 8 , 0u ", (8, 0, True))],
-)
+    [
+        ("8,2", (8, 2, False, None)), ("16", (16, 2, False, None)), ("posit<8,1>", (8, 1, False, None)),
+        (" 8 , 0u ", (8, 0, True, None)), ("8,2f3", (8, 2, False, 3)), ("posit<6,0>f12", (6, 0, False, 12)),
+    ],
+)  # fmt: skip
 def test_parse(text, expected):
     f = pc.PositFormat.parse(text)
-    assert (f.n, f.es, f.underflow) == expected
+    assert (f.n, f.es, f.underflow, f.flush) == expected
     assert pc.PositFormat.parse(f.spelling) == f == pc.PositFormat.parse(str(f))
 
 
-@pytest.mark.parametrize("text", ["", "8;2", "eight", "8,2,1", "-8,2"])
+@pytest.mark.parametrize("text", ["", "8;2", "eight", "8,2,1", "-8,2", "8,2f", "8,2uf3"])
 def test_parse_error(text):
     with pytest.raises(ValueError, match="a format is written n,es such as 8,2"):
         pc.PositFormat.parse(text)
@@ -72,6 +75,9 @@ def test_parse_error(text):
         ((8, 5), ValueError, r"es must be an integer in 0\.\.4, not 5"),
         ((8, True), TypeError, r"es must be an integer in 0\.\.4, not True"),
         ((8, 2, 1), TypeError, "underflow must be True or False, not 1"),
+        ((8, 2, False, 65), ValueError, r"PositFormat: flush must be an integer in 0\.\.64, not 65"),
+        ((8, 2, False, True), TypeError, r"flush must be an integer in 0\.\.64, not True"),
+        ((8, 2, True, 0), ValueError, "underflow=True and flush are two rules for one thing; give one of them"),
     ],
 )
 def test_errors(arguments, error, message):

@@ -63,10 +63,11 @@ def test_extremes(fmt):
     minpos, maxpos = value_of(fmt, 1), value_of(fmt, fmt.maxpos_code)
     assert round_fraction(fmt, maxpos * 10**9) == fmt.maxpos_code
     assert round_fraction(fmt, -maxpos * 10**9) == fmt.nar + 1
-    threshold = minpos / fmt.useed
-    assert round_fraction(fmt, threshold) == (0 if fmt.underflow else 1)
+    threshold = minpos / (fmt.useed if fmt.flush is None else 2**fmt.flush)
+    assert round_fraction(fmt, threshold) == (0 if fmt.underflow else 1)  # a tie goes to 0, what is flushed lies below
     assert round_fraction(fmt, threshold * Fraction(1001, 1000)) == 1
-    assert round_fraction(fmt, -threshold / 3) == (0 if fmt.underflow else fmt.mask)
+    assert round_fraction(fmt, threshold * Fraction(999, 1000)) == (0 if fmt.variant else 1)
+    assert round_fraction(fmt, -threshold / 3) == (0 if fmt.variant else fmt.mask)
 
 
 def test_operators():

@@ -21,7 +21,7 @@ def add_format(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     """Add `--format n,es`."""
     parser.add_argument(
         "--format", type=format_argument, required=required, metavar="n,es",
-        help="the posit format, such as 8,2; 8,2u is its underflow variant",
+        help="the posit format, such as 8,2; 8,2u is its underflow variant, and 8,2f3 flushes below minpos/2^3",
     )  # fmt: skip
 
 

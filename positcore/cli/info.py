@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from positcore.cli.arguments import add_format, add_json
 from positcore.cli.fields import exact_text, hex_text, rounded_text, table
+from positcore.format import PositFormat
 
 __all__ = ["EXAMPLE", "configure", "run"]
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
             "n": fmt.n,
             "es": fmt.es,
             "underflow": fmt.underflow,
+            "flush": fmt.flush,
             "codes": fmt.mask + 1,
             "nar": fmt.nar,
             "useed": fmt.useed,
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         ("maxpos", f"2^{fmt.max_scale}, about {rounded_text(1 / least)}"),
         ("dynamic range", f"{decades:.1f} decades"),
         ("significand bits", f"{fmt.significand_bits} at most, the hidden bit included"),
-        ("underflow", _underflow(fmt.underflow, least / fmt.useed)),
+        ("underflow", _underflow(fmt, least)),
         ("quire", f"{fmt.quire_bits()} bits: sign, 31 carry, 4*{fmt.max_scale}; LSB weighs 2^{-2 * fmt.max_scale}"),
         ("tensor dtype", str(fmt.tensor_dtype)),
     ]
@@ -66,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _underflow(underflow: bool, threshold: Fraction) -> str:
-    if underflow:
-        return f"magnitudes up to {exact_text(threshold)} round to 0"
+def _underflow(fmt: PositFormat, least: Fraction) -> str:
+    if fmt.underflow:
+        return f"magnitudes up to {exact_text(least / fmt.useed)} round to 0"
+    if fmt.flush is not None:
+        return f"magnitudes below {exact_text(least / (1 << fmt.flush))} become 0"
     return "none, a nonzero value never rounds to 0"

@@ -37,10 +37,10 @@ def aligned_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
         if narrow:
-            _aligned(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.underflow, sums)
+            _aligned(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.flushed, sums)
         else:
             limbs = np.zeros(LIMBS, np.int64)
-            _aligned_wide(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.underflow, sums, limbs)
+            _aligned_wide(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.flushed, sums, limbs)
 
     return stepwise_codes(spec, a, b, bias, sum_rows)
 
@@ -93,7 +93,7 @@ def _floor(x: float, error: float, near: float, far: float) -> float:
 
 
 @kernel
-def _aligned(a: Any, b: Any, lanes: int, width: int, n: int, es: int, underflow: bool, sums: Any) -> None:
+def _aligned(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any) -> None:
     """The grid's integers in float64: scaled by a power of two, floored, added exactly."""
     top = np.empty(BLOCK, np.int64)
     total, near, far = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
@@ -118,13 +118,11 @@ def _aligned(a: Any, b: Any, lanes: int, width: int, n: int, es: int, underflow:
                         total[j] += _floor(p, e, near[j], far[j])
                 for j in range(size):
                     up, down = _powers(top[j] - width)
-                    sums[i, start + j] = round_value(total[j] * up * down, n, es, underflow)
+                    sums[i, start + j] = round_value(total[j] * up * down, n, es, flushed)
 
 
 @kernel
-def _aligned_wide(
-    a: Any, b: Any, lanes: int, width: int, n: int, es: int, underflow: bool, sums: Any, limbs: Any
-) -> None:
+def _aligned_wide(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any, limbs: Any) -> None:
     """Any width: truncated terms are float64s and are summed in the integer quire."""
     for i in range(a.shape[0]):
         for j in range(b.shape[1]):
@@ -145,4 +143,4 @@ def _aligned_wide(
                     p, e = _cut_product(a[i, k], b[k, j], grid)
                     accumulate(limbs, p)
                     accumulate(limbs, e)
-                sums[i, j] = round_value(read(limbs), n, es, underflow)
+                sums[i, j] = round_value(read(limbs), n, es, flushed)

@@ -64,7 +64,7 @@ def filter_codes(
     def work(start: int, stop: int) -> None:
         _filter(
             sums[start:stop], rows[start:stop], columns, sizes[start:stop], relative,
-            fmt.n, fmt.es, fmt.underflow, codes[start:stop], doubt[start:stop],
+            fmt.n, fmt.es, fmt.flushed, codes[start:stop], doubt[start:stop],
         )  # fmt: skip
 
     run_split(work, sums.shape[0], max(1, _GRAIN // max(1, sums.shape[1])))
@@ -82,7 +82,7 @@ def _bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np
 @kernel
 def _filter(
     sums: Any, rows: Any, columns: Any, sizes: Any, relative: float,
-    n: int, es: int, underflow: bool, codes: Any, doubt: Any,
+    n: int, es: int, flushed: int, codes: Any, doubt: Any,
 ) -> None:  # fmt: skip
     mask = (1 << n) - 1
     for i in range(sums.shape[0]):
@@ -90,7 +90,7 @@ def _filter(
         for j in range(sums.shape[1]):
             bound = relative * (row * columns[j] + size)
             value = np.float64(sums[i, j])
-            low = encode_bits(float_bits(value - bound), n, es, underflow)
-            high = encode_bits(float_bits(value + bound), n, es, underflow)
+            low = encode_bits(float_bits(value - bound), n, es, flushed)
+            high = encode_bits(float_bits(value + bound), n, es, flushed)
             codes[i, j] = low & mask
             doubt[i, j] = low != high

@@ -25,13 +25,13 @@ def fused_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[A
     split = not exact_in_float64(spec)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, fmt.underflow, sums)
+        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, fmt.flushed, sums)
 
     return stepwise_codes(spec, a, b, bias, sum_rows)
 
 
 @kernel
-def _fused(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> None:
+def _fused(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
     """Products are exact in float64; a sum is rounded to odd, then to the format."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
@@ -40,12 +40,12 @@ def _fused(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> None:
                 x, row = a[i, k], b[k, start : start + BLOCK]
                 for j in range(acc.size):
                     s, e = two_sum(acc[j], x * row[j])
-                    acc[j] = round_value(adjust_to_odd(s, e), n, es, underflow)
+                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
             sums[i, start : start + BLOCK] = acc
 
 
 @kernel
-def _fused_wide(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> None:
+def _fused_wide(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
     """Products of up to 60 bits: each is a float64 and its error."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
@@ -57,5 +57,5 @@ def _fused_wide(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> 
                     s, t = two_sum(p, acc[j])
                     u, v = two_sum(t, e)
                     r, w = two_sum(s, u)
-                    acc[j] = round_value(adjust_to_odd(r, w if w != 0.0 else v), n, es, underflow)
+                    acc[j] = round_value(adjust_to_odd(r, w if w != 0.0 else v), n, es, flushed)
             sums[i, start : start + BLOCK] = acc

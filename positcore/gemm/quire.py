@@ -213,7 +213,7 @@ def exact_codes(
 
     def work(i: int, j: int) -> None:
         exact_dots(a, bt, bias[i:j], rows[i:j], columns[i:j], split, np.empty(LIMBS, np.int64), sums[i:j])
-        encode_into(sums[i:j], out.n, out.es, out.underflow, codes[i:j])
+        encode_into(sums[i:j], out.n, out.es, out.flushed, codes[i:j])
 
     run_split(work, rows.size, max(1, _GRAIN // max(1, a.shape[1])))
     return codes

@@ -24,13 +24,13 @@ def rounded_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
     """
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        _rounded(x, y, fmt.n, fmt.es, fmt.underflow, sums)
+        _rounded(x, y, fmt.n, fmt.es, fmt.flushed, sums)
 
     return stepwise_codes(spec, a, b, bias, sum_rows)
 
 
 @kernel
-def _rounded(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> None:
+def _rounded(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
@@ -38,7 +38,7 @@ def _rounded(a: Any, b: Any, n: int, es: int, underflow: bool, sums: Any) -> Non
                 x, row = a[i, k], b[k, start : start + BLOCK]
                 for j in range(acc.size):
                     p, e = two_product(x, row[j])
-                    term = round_value(adjust_to_odd(p, e), n, es, underflow)
+                    term = round_value(adjust_to_odd(p, e), n, es, flushed)
                     s, e = two_sum(acc[j], term)
-                    acc[j] = round_value(adjust_to_odd(s, e), n, es, underflow)
+                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
             sums[i, start : start + BLOCK] = acc

@@ -13,7 +13,8 @@ __all__ = ["Policy", "Stage"]
 _STAGES = {"O": "optimizer", "L": "loss", "F": "forward", "B": "backward", "G": "gradient"}
 _EXPECTED = (
     "a policy is written like O12-L12-FBG8q: letters O (optimizer), L (loss), F (forward), B (backward), "
-    "G (gradient), then the posit size, then u for underflow and q where sums go through a quire"
+    "G (gradient), then the posit size, then u for underflow (or f3 to flush below minpos/2^3) and q where sums go "
+    "through a quire"
 )
 
 
@@ -28,7 +29,7 @@ class Stage:
     def suffix(self) -> str:
         """The stage as it stands after its letter in the thesis's notation: `8q`, or `8/1q` for es = 1."""
         es = "" if self.format.es == 2 else f"/{self.format.es}"
-        return f"{self.format.n}{es}" + ("u" if self.format.underflow else "") + self._quire
+        return f"{self.format.n}{es}" + self.format.variant + self._quire
 
     @property
     def _quire(self) -> str:
@@ -83,8 +84,8 @@ class Policy:
     def parse(cls, text: str) -> Policy:
         """Read the thesis's notation, such as `O12-L12-FBG8q`.
 
-        Each group is stage letters, a size n, optionally `/es` (2 unless told), `u` for underflow and `q`
-        for a quire (`q7`: with 7 carry bits, 31 unless told).
+        Each group is stage letters, a size n, optionally `/es` (2 unless told), `u` for underflow or `fK`
+        to flush below minpos / 2^K, and `q` for a quire (`q7`: with 7 carry bits, 31 unless told).
 
         Raises
         ------
@@ -95,11 +96,15 @@ class Policy:
             raise TypeError(f"Policy.parse: {_EXPECTED}; not {text!r}")
         stages: dict[str, Stage] = {}
         for group in text.strip().split("-"):
-            found = re.fullmatch(r"([OLFBG]+)(\d+)(?:/(\d+))?(u?)(q\d*)?(u?)", group)
+            found = re.fullmatch(r"([OLFBG]+)(\d+)(?:/(\d+))?(u|f\d+)?(q\d*)?(u|f\d+)?", group)
             if not found:
                 raise ValueError(f"Policy.parse: {group!r} in {text!r} is not a stage; {_EXPECTED}")
             letters, n, es, before, quire, after = found.groups()
-            fmt = PositFormat(int(n), 2 if es is None else int(es), "u" in before + after)
+            if before and after:
+                raise ValueError(f"Policy.parse: {group!r} in {text!r} names two rules for tiny values; give one")
+            variant = before or after or ""
+            flush = int(variant[1:]) if variant.startswith("f") else None
+            fmt = PositFormat(int(n), 2 if es is None else int(es), variant == "u", flush)
             carry_bits = 31 if quire == "q" else int((quire or "q0")[1:])
             stage = Stage(fmt, Quire(carry_bits) if quire else None)
             for letter in letters:

@@ -36,6 +36,7 @@ def test_underflow_and_wide_format(capsys):
     assert "magnitudes up to 2^-496 round to 0" in shown
     assert "float64" in shown
     assert "289.0 decades" in shown
+    assert "magnitudes below 2^-27 become 0" in info(capsys, "--format", "8,2f3")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,10 @@ def test_json(capsys, text, expected):
     [
         (["--format", "33,2"], "PositFormat: n must be an integer in 2..32, not 33"),
         (["--format", "8,5"], "PositFormat: es must be an integer in 0..4, not 5"),
-        (["--format", "eight"], "a format is written n,es such as 8,2 (or 8,2u with underflow), not 'eight'"),
+        (
+            ["--format", "eight"],
+            "a format is written n,es such as 8,2 (or 8,2u with underflow, 8,2f3 with flush), not 'eight'",
+        ),
         ([], "the following arguments are required: --format"),
     ],
 )

@@ -19,7 +19,7 @@ from tests.reference import BYTE_FORMATS, SMALL_FORMATS, format_id
 
 pytestmark = pytest.mark.rtl
 
-WIDE_FORMATS = [pc.PositFormat(16, 2), pc.PositFormat(32, 4, underflow=True)]
+WIDE_FORMATS = [pc.PositFormat(16, 2), pc.PositFormat(32, 4, underflow=True), pc.PositFormat(16, 1, flush=6)]
 DECODED = [*SMALL_FORMATS, *BYTE_FORMATS, pc.PositFormat(12, 1)]
 
 

@@ -20,6 +20,8 @@ SPECS = [
     pc.MacSpec(F8, pc.PositFormat(16, 2)),
     pc.MacSpec(pc.PositFormat(16, 1), F8),
     pc.MacSpec((F8, pc.PositFormat(6, 1)), pc.PositFormat(5, 0, underflow=True), pc.Quire(7)),
+    pc.MacSpec(F8, pc.PositFormat(8, 2, flush=0)),
+    pc.MacSpec(F8, pc.PositFormat(5, 1, flush=7)),
     pc.MacSpec(pc.PositFormat(5, 4), pc.PositFormat(32, 0), pc.Quire(1)),
     pc.MacSpec(pc.PositFormat(2, 0), pc.PositFormat(2, 4)),
     pc.MacSpec(pc.PositFormat(3, 1), pc.PositFormat(8, 2, underflow=True), pc.Quire(4)),

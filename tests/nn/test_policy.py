@@ -35,6 +35,7 @@ def test_flags_in_either_order(text):
         ("O32-L16q-FBG8/2q", "O32-L16q-FBG8q"),
         ("O8q-L12-FBG8q", "O8q-L12-FBG8q"),
         ("OLFBG8q7", "O8q7-L8q7-FBG8q7"),
+        ("O16-L12f4-FBG8q31f0", "O16-L12f4-FBG8f0q"),
     ],
 )
 def test_prints_what_it_parses(text, printed):
@@ -59,6 +60,8 @@ def test_datapaths():
     [
         (8, TypeError, "Policy.parse: a policy is written like O12-L12-FBG8q: .*; not 8"),
         (None, TypeError, "not None"),
+        ("O12-L12-FBG8uf3q", ValueError, "is not a stage"),
+        ("O12-L12-FBG8uqf3", ValueError, "names two rules for tiny values; give one"),
         ("", ValueError, "Policy.parse: '' in '' is not a stage; a policy is written like O12-L12-FBG8q"),
         ("O12-L12-FBG8q-", ValueError, "'' in 'O12-L12-FBG8q-' is not a stage"),
         ("O12-X12-FBG8q", ValueError, "'X12' in 'O12-X12-FBG8q' is not a stage"),
