@@ -206,7 +206,7 @@ class MacSpec:
     def window_fraction_bits(self) -> int:
         """Bits right of the point that the rounder looks at; the rest of the accumulator is sticky.
 
-        The output's max_scale + 1 (the guard bit of minpos for es = 0), and what `underflow` or `flush` adds below minpos;
+        The output's max_scale + 1 (the guard bit of minpos for es = 0), and what it has below minpos to underflow;
         at most accumulator_fraction_bits.
         """
         below = self.out.max_scale + 1 + (1 << self.out.es if self.out.underflow else self.out.flush or 0)
