@@ -61,6 +61,8 @@ _LAZY = {
     "reciprocal": "functions",
     "bit_trick_sigmoid": "approximations",
     "bit_trick_tanh": "approximations",
+    "sum": "reductions",
+    "mean": "reductions",
     "matmul": "gemm",
     "dot": "gemm",
     "set_num_threads": "threads",
