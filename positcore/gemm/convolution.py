@@ -1,7 +1,8 @@
-"""Golden 2-D convolution and its two gradients: every element is one quire dot product, rounded once.
+"""Golden 2-D convolution and its two gradients on floats that hold posit values: every element is one dot product.
 
-The float64 sums come from matrix products over tiles of images; the gradient of the input is summed by
-folding, which is one more order of summation and so falls under the same error bound.
+Patches of the images are unfolded a tile at a time, whole images or some output rows of one. Through a quire every
+element is rounded once, and the gradient of the input is summed by folding, which is one more order of summation and
+so falls under the same error bound. The other accumulators take the terms in the order that the functions state.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ import numpy as np
 
 from positcore.codec import decode
 from positcore.gemm.dots import column_norms, row_norms
-from positcore.gemm.patches import Geometry, fold, gather_patches, gather_taps, spread, unfold
+from positcore.gemm.patches import Geometry, add_folded, gather_patches, gather_taps, spread, unfold
+from positcore.gemm.products import matmul_codes, value_dtype
 from positcore.gemm.quire import Gather, Product, check_capacity, product_sums, resolve, working_dtype
-from positcore.mac import MacSpec
+from positcore.mac import Aligned, MacSpec, Quire
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["conv2d_values", "flipped", "input_gradient_values", "weight_gradient_values"]
+__all__ = [
+    "conv2d_codes", "conv2d_values", "flipped", "input_gradient_codes", "input_gradient_values",
+    "weight_gradient_codes", "weight_gradient_values",
+]  # fmt: skip
 
 _TILE = 1 << 20  # float64 items of the unfolded patches that are in memory at a time
 
 
-def conv2d_values(
+def conv2d_codes(
     spec: MacSpec,
     x: NDArray[Any],
     weight: NDArray[Any],
@@ -34,7 +39,7 @@ def conv2d_values(
     geometry: Geometry,
     product: Product = np.matmul,
 ) -> NDArray[Any]:
-    """round(bias + x ∗ weight) on floats that hold posit values.
+    """round(bias + x ∗ weight); the terms of an element in the order of weight's C, kh, kw, padding among them.
 
     Parameters
     ----------
@@ -49,31 +54,18 @@ def conv2d_values(
 
     Returns
     -------
-    ndarray of `spec.out.tensor_dtype`, (N, O, OH, OW)
+    ndarray of `spec.out.dtype`, (N, O, OH, OW)
 
     Raises
     ------
     ValueError
         If the dot products exceed the capacity of the quire.
     """
-    matrix = weight.reshape(len(weight), -1)
     start = None if bias is None else bias[:, None]
-    length = matrix.shape[1] + (bias is not None)
-    check_capacity(spec, length)
-    size = geometry.output_size((x.shape[2], x.shape[3]))
-    out = np.empty((len(x), len(weight), *size), spec.out.tensor_dtype)
-    norms = row_norms(matrix)
-    for i, j in _tiles(len(x), matrix.shape[1] * size[0] * size[1]):
-        images = x[i:j]
-        columns = unfold(images, geometry, working_dtype(spec, length))
-        sums = partial(product_sums, matrix, columns, product=product, bias=start)
-        patches = partial(gather_patches, images, geometry)
-        codes = resolve(spec, sums, length, norms, column_norms(columns), matrix.__getitem__, patches, start)
-        _place(spec, codes, out[i:j])
-    return out
+    return _correlate(spec, weight.reshape(len(weight), -1), x, start, geometry, product)
 
 
-def input_gradient_values(
+def input_gradient_codes(
     spec: MacSpec,
     gradient: NDArray[Any],
     weight: NDArray[Any],
@@ -81,7 +73,11 @@ def input_gradient_values(
     size: tuple[int, int],
     product: Product = np.matmul,
 ) -> NDArray[Any]:
-    """The gradient of a convolution's input of height and width `size`, on floats that hold posit values.
+    """The gradient of a convolution's input of height and width `size`.
+
+    An element is the dot product of the kernel turned by half a turn and a patch of `spread`: its terms come in the
+    order of O and, row by row, of the places in the output's gradient, so from the kernel's last tap to its first.
+    The zeros between and around the gradient's elements are terms too.
 
     Parameters
     ----------
@@ -95,35 +91,25 @@ def input_gradient_values(
 
     Returns
     -------
-    ndarray of `spec.out.tensor_dtype`, (N, C, H, W)
+    ndarray of `spec.out.dtype`, (N, C, H, W)
     """
-    matrix = weight.reshape(len(weight), -1).T
     turned = flipped(weight)
-    length = turned.shape[1]
-    check_capacity(spec, length)
-    out = np.empty((len(gradient), weight.shape[1], *size), spec.out.tensor_dtype)
-    norms = row_norms(turned)
-    for i, j in _tiles(len(gradient), matrix.shape[0] * gradient.shape[2] * gradient.shape[3]):
-        part = gradient[i:j]
-        rows = np.ascontiguousarray(part.transpose(1, 0, 2, 3)).reshape(len(weight), -1)
-
-        def sums(dtype: np.dtype[Any], rows: NDArray[Any] = rows, images: int = j - i) -> NDArray[Any]:
-            columns = product_sums(matrix, rows, dtype, product=product)
-            return fold(columns, images, size, geometry).reshape(weight.shape[1], -1)
-
-        squares = column_norms(rows) ** 2
-        reached = np.ascontiguousarray(np.broadcast_to(squares, (geometry.taps, squares.size)))
-        sizes = np.sqrt(fold(reached, j - i, size, geometry)).reshape(-1)
-        patches = partial(gather_patches, *spread(part, geometry, size))
-        codes = resolve(spec, sums, length, norms, sizes, turned.__getitem__, patches)
-        _place(spec, codes, out[i:j])
+    if not isinstance(spec.accumulator, Quire):
+        patches, around = spread(gradient, geometry, size)
+        return _correlate(spec, turned, patches, None, around, product)
+    check_capacity(spec, turned.shape[1])
+    _, channels, oh, ow = gradient.shape
+    out = np.empty((len(gradient), weight.shape[1], *size), spec.out.dtype)
+    operands = weight.reshape(channels, -1).T, turned, row_norms(turned)
+    for i, j, blocks in _tiles(len(gradient), oh, weight.shape[1] * geometry.taps * ow):
+        _place(_folded_tile(spec, gradient[i:j], *operands, blocks, geometry, size, product), out[i:j])
     return out
 
 
-def weight_gradient_values(
+def weight_gradient_codes(
     spec: MacSpec, gradient: NDArray[Any], x: NDArray[Any], geometry: Geometry, product: Product = np.matmul
 ) -> NDArray[Any]:
-    """The gradient of a convolution's weights, summed over the whole batch before its one rounding.
+    """The gradient of a convolution's weights, one dot product over the whole batch in the order N, OH, OW.
 
     Parameters
     ----------
@@ -136,25 +122,126 @@ def weight_gradient_values(
 
     Returns
     -------
-    ndarray of `spec.out.tensor_dtype`, (O, C, kh, kw)
+    ndarray of `spec.out.dtype`, (O, C, kh, kw)
     """
-    n, channels, oh, ow = gradient.shape
-    length = n * oh * ow
+    channels = gradient.shape[1]
+    rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3)).reshape(channels, -1)
+    accumulate = _exact_over_batch if isinstance(spec.accumulator, Quire) else _stepwise_over_batch
+    return accumulate(spec, rows, x, geometry, product).reshape(channels, x.shape[1], *geometry.kernel)
+
+
+def conv2d_values(spec: MacSpec, *operands: Any, **options: Any) -> NDArray[Any]:
+    """`conv2d_codes` as values, in `spec.out.tensor_dtype`."""
+    return decode(spec.out, conv2d_codes(spec, *operands, **options), spec.out.tensor_dtype)
+
+
+def input_gradient_values(spec: MacSpec, *operands: Any, **options: Any) -> NDArray[Any]:
+    """`input_gradient_codes` as values, in `spec.out.tensor_dtype`."""
+    return decode(spec.out, input_gradient_codes(spec, *operands, **options), spec.out.tensor_dtype)
+
+
+def weight_gradient_values(spec: MacSpec, *operands: Any, **options: Any) -> NDArray[Any]:
+    """`weight_gradient_codes` as values, in `spec.out.tensor_dtype`."""
+    return decode(spec.out, weight_gradient_codes(spec, *operands, **options), spec.out.tensor_dtype)
+
+
+def flipped(weight: NDArray[Any]) -> NDArray[Any]:
+    """The kernel (O, C, kh, kw) turned by half a turn, as the matrix (C, O·kh·kw)."""
+    return np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)).reshape(weight.shape[1], -1)
+
+
+def _correlate(
+    spec: MacSpec,
+    matrix: NDArray[Any],
+    x: NDArray[Any],
+    start: NDArray[Any] | None,
+    geometry: Geometry,
+    product: Product,
+) -> NDArray[Any]:
+    """The codes of a matrix (O, C·kh·kw) times the patches of images, plus `start` (O, 1), as images (N, O, OH, OW)."""
+    length = matrix.shape[1] + (start is not None)
+    quire = isinstance(spec.accumulator, Quire)
+    if quire:
+        check_capacity(spec, length)
+        norms = row_norms(matrix)
+    dtype = value_dtype(spec, length)
+    oh, ow = geometry.output_size((x.shape[2], x.shape[3]))
+    out = np.empty((len(x), len(matrix), oh, ow), spec.out.dtype)
+    for i, j, blocks in _tiles(len(x), oh, matrix.shape[1] * ow):
+        images = x[i:j]
+        for block in blocks:
+            columns = unfold(images, geometry, dtype, block)
+            if quire:
+                sums = partial(product_sums, matrix, columns, product=product, bias=start)
+                patches = partial(gather_patches, images, geometry, rows=block)
+                codes = resolve(spec, sums, length, norms, column_norms(columns), matrix.__getitem__, patches, start)
+            else:
+                codes = matmul_codes(spec, matrix, columns, start)
+            _place(codes, out[i:j, :, block[0] : block[1]])
+    return out
+
+
+def _folded_tile(
+    spec: MacSpec,
+    gradient: NDArray[Any],
+    matrix: NDArray[Any],
+    turned: NDArray[Any],
+    norms: NDArray[np.float64],
+    blocks: list[tuple[int, int]],
+    geometry: Geometry,
+    size: tuple[int, int],
+    product: Product,
+) -> NDArray[Any]:
+    """The codes (C, N·H·W) of the input gradient of some images, summed by folding the blocks of their output rows."""
+    n, channels = gradient.shape[:2]
+    across = gradient.transpose(1, 0, 2, 3)
+    parts = [np.ascontiguousarray(across[:, :, first:last]).reshape(channels, -1) for first, last in blocks]
+
+    def fold_all(columns: Iterator[NDArray[Any]], images: int) -> NDArray[Any]:
+        total: NDArray[Any] | None = None
+        for (first, _), part in zip(blocks, columns, strict=True):
+            if total is None:
+                total = np.zeros((images, n, *size), part.dtype)
+            add_folded(part, geometry, total, first)
+        assert total is not None
+        return total
+
+    def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
+        columns = (product_sums(matrix, part, dtype, product=product) for part in parts)
+        return fold_all(columns, len(turned)).reshape(len(turned), -1)
+
+    def patches(columns: NDArray[np.intp]) -> NDArray[np.float64]:
+        return gather_patches(*spread(gradient, geometry, size), columns)
+
+    # A patch of the spread gradient has the squares of all elements that it meets, so squares fold like the sums.
+    squares = (np.square(column_norms(part)) for part in parts)
+    reached = (np.ascontiguousarray(np.broadcast_to(part, (geometry.taps, part.size))) for part in squares)
+    sizes = np.sqrt(fold_all(reached, 1)).reshape(-1)
+    return resolve(spec, sums, turned.shape[1], norms, sizes, turned.__getitem__, patches)
+
+
+def _exact_over_batch(
+    spec: MacSpec, rows: NDArray[Any], x: NDArray[Any], geometry: Geometry, product: Product
+) -> NDArray[Any]:
+    """The codes (O, C·kh·kw) of rows (O, N·OH·OW) times the patches of images, through a quire."""
+    length = rows.shape[1]
     check_capacity(spec, length)
     taps = x.shape[1] * geometry.taps
-    rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3)).reshape(channels, -1)
+    oh, ow = geometry.output_size((x.shape[2], x.shape[3]))
     gather: Gather = partial(gather_taps, x, geometry)
 
     def accumulate(dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The sums over all tiles, and the sums of squares of the patches' elements."""
         nonlocal gather
-        sums, squares = np.zeros((channels, taps), dtype), np.zeros(taps)
-        for i, j in _tiles(n, taps * oh * ow):
-            columns = unfold(x[i:j], geometry, dtype)
-            sums = sums + product_sums(rows[:, i * oh * ow : j * oh * ow], columns.T, dtype, product=product)
-            squares += row_norms(columns) ** 2
-            if j - i == n:
-                gather = columns.__getitem__
+        sums, squares = np.zeros((len(rows), taps), dtype), np.zeros(taps)
+        for i, j, blocks in _tiles(len(x), oh, taps * ow):
+            for first, last in blocks:
+                columns = unfold(x[i:j], geometry, dtype, (first, last))
+                part = rows[:, (i * oh + first) * ow : ((j - 1) * oh + last) * ow]
+                sums = sums + product_sums(part, columns.T, dtype, product=product)
+                squares += np.square(row_norms(columns))
+                if columns.shape[1] == length:
+                    gather = columns.__getitem__
         return sums, squares
 
     first = working_dtype(spec, length)
@@ -163,24 +250,37 @@ def weight_gradient_values(
     def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
         return total if dtype == first else accumulate(dtype)[0]
 
-    codes = resolve(spec, sums, length, row_norms(rows), np.sqrt(squares), rows.__getitem__, lambda at: gather(at))
-    values = decode(spec.out, codes, spec.out.tensor_dtype)
-    return values.reshape(channels, x.shape[1], *geometry.kernel)
+    return resolve(spec, sums, length, row_norms(rows), np.sqrt(squares), rows.__getitem__, lambda at: gather(at))
 
 
-def flipped(weight: NDArray[Any]) -> NDArray[Any]:
-    """The kernel (O, C, kh, kw) turned by half a turn, as the matrix (C, O·kh·kw)."""
-    return np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)).reshape(weight.shape[1], -1)
+def _stepwise_over_batch(
+    spec: MacSpec, rows: NDArray[Any], x: NDArray[Any], geometry: Geometry, product: Product
+) -> NDArray[Any]:
+    """As `_exact_over_batch`, with rounding in between: where a tile ends is where the next one starts."""
+    taps = x.shape[1] * geometry.taps
+    lanes = spec.accumulator.lanes if isinstance(spec.accumulator, Aligned) else 1
+    step = max(1, _TILE // max(1, taps * lanes)) * lanes
+    codes, sums = np.zeros((len(rows), taps), spec.out.dtype), None
+    for start in range(0, rows.shape[1], step):
+        stop = min(start + step, rows.shape[1])
+        patches = gather_patches(x, geometry, np.arange(start, stop))
+        codes = matmul_codes(spec, rows[:, start:stop], patches, sums)
+        sums = decode(spec.out, codes)
+    return codes
 
 
-def _tiles(images: int, each: int) -> Iterator[tuple[int, int]]:
-    """Ranges of images whose patches take at most `_TILE` items together."""
-    step = max(1, _TILE // max(1, each))
-    for i in range(0, images, step):
-        yield i, min(i + step, images)
+def _tiles(images: int, height: int, row: int) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Ranges of images, and blocks of their output rows, whose patches take at most `_TILE` items together.
+
+    `row` is the number of items in the patches of one output row, which is the least that a block has.
+    """
+    together = max(1, _TILE // max(1, row * height))
+    rows = max(1, _TILE // max(1, row))
+    blocks = [(first, min(first + rows, height)) for first in range(0, height, rows)]
+    for i in range(0, images, together):
+        yield i, min(i + together, images), blocks
 
 
-def _place(spec: MacSpec, codes: NDArray[Any], out: NDArray[Any]) -> None:
-    """Codes (channels, N·H·W) as values into images (N, channels, H, W)."""
-    values = decode(spec.out, codes, out.dtype)
-    out[:] = values.reshape(out.shape[1], out.shape[0], *out.shape[2:]).transpose(1, 0, 2, 3)
+def _place(codes: NDArray[Any], out: NDArray[Any]) -> None:
+    """Codes (channels, N·H·W) into images (N, channels, H, W)."""
+    out[:] = codes.reshape(out.shape[1], out.shape[0], *out.shape[2:]).transpose(1, 0, 2, 3)

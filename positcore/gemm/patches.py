@@ -13,7 +13,7 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Geometry", "fold", "gather_patches", "gather_taps", "spread", "unfold"]
+__all__ = ["Geometry", "add_folded", "fold", "gather_patches", "gather_taps", "spread", "unfold"]
 
 _GRAIN = 1 << 15
 
@@ -40,23 +40,40 @@ class Geometry:
         """Positions of the kernel, kh·kw."""
         return self.kernel[0] * self.kernel[1]
 
-    @property
-    def numbers(self) -> tuple[int, int, int, int, int, int, int, int]:
-        """All eight numbers, as the kernels take them."""
-        return *self.kernel, *self.stride, *self.padding, *self.dilation
+    def numbers(self, first: int = 0) -> tuple[int, int, int, int, int, int, int, int]:
+        """All eight numbers, as the kernels take them, such that output row `first` is their row 0."""
+        (pv, ph), sv = self.padding, self.stride[0]
+        return *self.kernel, *self.stride, pv - first * sv, ph, *self.dilation
 
 
-def unfold(x: NDArray[Any], geometry: Geometry, dtype: np.dtype[Any] | type = np.float64) -> NDArray[Any]:
-    """The patches of images (N, C, H, W) as columns of `dtype`: (C·kh·kw, N·OH·OW), zero where the padding is."""
+def unfold(
+    x: NDArray[Any],
+    geometry: Geometry,
+    dtype: np.dtype[Any] | type = np.float64,
+    rows: tuple[int, int] | None = None,
+) -> NDArray[Any]:
+    """The patches of images as columns, zero where the padding is.
+
+    Parameters
+    ----------
+    x : ndarray, (N, C, H, W)
+    geometry : Geometry
+    dtype : dtype
+        That of the result.
+    rows : pair of int, optional
+        The first row of the output and that after the last; all, unless told.
+
+    Returns
+    -------
+    ndarray of `dtype`, (C·kh·kw, N·rows·OW)
+    """
     n, c, h, w = x.shape
     oh, ow = geometry.output_size((h, w))
-    columns = np.empty((c * geometry.taps, n, oh, ow), dtype)
-    run_split(
-        lambda i, j: _unfold_into(x, *geometry.numbers, i, columns[i:j]),
-        len(columns),
-        max(1, _GRAIN // max(1, n * oh * ow)),
-    )
-    return columns.reshape(len(columns), -1)
+    first, last = (0, oh) if rows is None else rows
+    columns = np.empty((c * geometry.taps, n, last - first, ow), dtype)
+    numbers, each = geometry.numbers(first), n * (last - first) * ow
+    run_split(lambda i, j: _unfold_into(x, *numbers, i, columns[i:j]), len(columns), max(1, _GRAIN // max(1, each)))
+    return columns.reshape(len(columns), each)
 
 
 @kernel
@@ -93,17 +110,22 @@ def _unfold_into(
 
 def fold(columns: NDArray[Any], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[Any]:
     """The adjoint of `unfold`: columns (C·kh·kw, N·OH·OW) summed where patches overlap, (C, N, H, W)."""
-    oh, ow = geometry.output_size(size)
-    channels = len(columns) // geometry.taps
-    shaped = columns.reshape(len(columns), images, oh, ow)
-    out = np.zeros((channels, images, *size), columns.dtype)
-    taps = geometry.taps
-    run_split(
-        lambda i, j: _fold_into(shaped[i * taps : j * taps], *geometry.numbers, out[i:j]),
-        channels,
-        max(1, _GRAIN // max(1, taps * images * oh * ow)),
-    )
+    out = np.zeros((len(columns) // geometry.taps, images, *size), columns.dtype)
+    add_folded(columns, geometry, out)
     return out
+
+
+def add_folded(columns: NDArray[Any], geometry: Geometry, out: NDArray[Any], first: int = 0) -> None:
+    """Add to `out`, (C, N, H, W), where patches overlap, columns (C·kh·kw, N·rows·OW) of the output rows `first` …."""
+    channels, images, h, w = out.shape
+    taps, ow = geometry.taps, geometry.output_size((h, w))[1]
+    each = columns.shape[1]
+    shaped, numbers = columns.reshape(len(columns), images, each // max(1, images * ow), ow), geometry.numbers(first)
+    run_split(
+        lambda i, j: _fold_into(shaped[i * taps : j * taps], *numbers, out[i:j]),
+        channels,
+        max(1, _GRAIN // max(1, taps * each)),
+    )
 
 
 @kernel
@@ -129,11 +151,14 @@ def _fold_into(columns: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: in
                         out[c, n, y, left + j * sh] += columns[r, n, i, j]
 
 
-def gather_patches(x: NDArray[Any], geometry: Geometry, columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Chosen columns of `unfold(x, geometry)` as rows: (columns, C·kh·kw)."""
+def gather_patches(
+    x: NDArray[Any], geometry: Geometry, columns: NDArray[np.intp], rows: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
+    """Chosen columns of `unfold(x, geometry, rows=rows)` as rows: (columns, C·kh·kw)."""
     oh, ow = geometry.output_size((x.shape[2], x.shape[3]))
+    first, last = (0, oh) if rows is None else rows
     out = np.empty((columns.size, x.shape[1] * geometry.taps))
-    _gather_patches(x, *geometry.numbers, oh, ow, columns, out)
+    _gather_patches(x, *geometry.numbers(first), last - first, ow, columns, out)
     return out
 
 
@@ -162,7 +187,7 @@ def gather_taps(x: NDArray[Any], geometry: Geometry, rows: NDArray[np.intp]) -> 
     oh, ow = geometry.output_size((h, w))
     out = np.empty((rows.size, n, oh, ow))
     for s, row in enumerate(rows):
-        _unfold_into(x, *geometry.numbers, int(row), out[s : s + 1])
+        _unfold_into(x, *geometry.numbers(), int(row), out[s : s + 1])
     return out.reshape(rows.size, -1)
 
 
