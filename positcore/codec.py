@@ -28,29 +28,27 @@ _GRAIN = 1 << 16
 _BIAS = 1023 << 52
 _MAGNITUDE = (1 << 63) - 1
 _INFINITY = 0x7FF << 52
-_TOP = -(1 << 63)
 
 
 @kernel
 def encode_bits(bits: int, n: int, es: int, flushed: int) -> int:
-    """The code, as a sign-extended int64, of the float64 whose bits these are; 0 for magnitudes up to `flushed`."""
-    magnitude = bits & _MAGNITUDE
-    scaled = magnitude - _BIAS  # scale · 2^52 + fraction
+    """The code, as a sign-extended int64, of the float64 whose bits these are; 0 for magnitudes up to `flushed`.
+
+    A magnitude is first brought between minpos and maxpos, so that regime and terminator fit the code.
+    """
+    top = (n - 2) << es
+    size = bits & _MAGNITUDE
+    scaled = min(max(size, (1023 - top) << 52), (1023 + top) << 52) - _BIAS  # scale · 2^52 + fraction
     k = scaled >> (52 + es)
-    negative = k >> 63  # −1 for a regime of zeros
-    run = min(k ^ negative, n)
-    seed = _TOP if k >= 0 else 1 << 62  # the regime's last two bits, 10 or 01, at the top
-    word = seed | ((scaled & ((1 << (52 + es)) - 1)) << (10 - es))
-    encoding = word >> run  # the arithmetic shift repeats the regime's first bit
-    encoding |= 1 if word & ((1 << run) - 1) else 0
-    dropped = 65 - n
-    code = (encoding >> dropped) & ((1 << (n - 1)) - 1)
-    rest = encoding & ((1 << dropped) - 1)
-    code += 1 if rest + (code & 1) > (1 << (dropped - 1)) else 0
-    code = max(min(code, (1 << (n - 1)) - 1), 1)
+    run = k ^ (k >> 63)
+    seed = -(1 << 62) if k >= 0 else 1 << 61  # the regime's last two bits, 10 or 01, below a copy of the first
+    word = seed | ((scaled & ((1 << (52 + es)) - 1)) << (9 - es))
+    dropped = 64 - n + run  # the arithmetic shift below repeats the regime's first bit
+    half = (1 << (dropped - 1)) - 1 + ((word >> dropped) & 1)
+    code = ((word + half) >> dropped) & ((1 << (n - 1)) - 1)
     code = -code if bits < 0 else code
-    code = 0 if magnitude <= flushed else code
-    return -(1 << (n - 1)) if magnitude >= _INFINITY else code
+    code = 0 if size <= flushed else code
+    return -(1 << (n - 1)) if size >= _INFINITY else code
 
 
 @kernel

@@ -1,10 +1,10 @@
 """Exact operations on float64, rounded to odd: the step between decoding operands and encoding a result.
 
 Rounding to odd keeps an inexact result inexact (its last bit is 1), so that rounding it again, to fewer
-bits, gives what rounding the exact number would have given (Boldo and Melquiond 2008). The errors of float64 sums and
-products come from TwoSum and from Veltkamp's and Dekker's product (Muller et al., Handbook of
-Floating-Point Arithmetic, 2nd ed., §4.3 and §4.4); operands are posits of n ≤ 32 and es ≤ 4, whose
-products stay far from overflow and underflow.
+bits, gives what rounding the exact number would have given (Boldo and Melquiond 2008). The errors of float64 sums come
+from TwoSum, those of products, quotients and roots from a fused multiply-add (Muller et al., Handbook of
+Floating-Point Arithmetic, 2nd ed., §4.3 to §4.7); operands are posits of n ≤ 32 and es ≤ 4, whose products stay far
+from overflow and underflow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from positcore.jit import float_bits, float_from_bits, kernel
+from positcore.jit import float_bits, float_from_bits, fused_multiply_add, kernel
 
 __all__ = [
     "adjust_to_odd",
@@ -27,8 +27,6 @@ __all__ = [
     "two_sum",
 ]
 
-_SPLITTER = 134217729.0  # 2^27 + 1
-
 
 @kernel
 def two_sum(x: float, y: float) -> tuple[float, float]:
@@ -40,15 +38,9 @@ def two_sum(x: float, y: float) -> tuple[float, float]:
 
 @kernel
 def two_product(x: float, y: float) -> tuple[float, float]:
-    """(p, e) with p the rounded product and p + e = x·y exactly (Veltkamp, Dekker)."""
+    """(p, e) with p the rounded product and p + e = x·y exactly."""
     p = x * y
-    t = _SPLITTER * x
-    xh = t - (t - x)
-    xl = x - xh
-    t = _SPLITTER * y
-    yh = t - (t - y)
-    yl = y - yh
-    return p, ((xh * yh - p) + xh * yl + xl * yh) + xl * yl
+    return p, fused_multiply_add(x, y, -p)
 
 
 @kernel
@@ -81,8 +73,7 @@ def quotient_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] / y[i], rounded to odd; nan where y[i] is 0."""
     for i in range(out.size):
         q = x[i] / y[i]
-        p, e = two_product(q, y[i])
-        remainder = (x[i] - p) - e
+        remainder = fused_multiply_add(-q, y[i], x[i])
         error = remainder if y[i] > 0.0 else -remainder
         out[i] = np.nan if y[i] == 0.0 else adjust_to_odd(q, error)
 
@@ -92,8 +83,7 @@ def root_into(x: Any, out: Any) -> None:
     """out[i] ← √x[i], rounded to odd; nan where x[i] < 0."""
     for i in range(out.size):
         r = np.sqrt(x[i])
-        p, e = two_product(r, r)
-        out[i] = adjust_to_odd(r, (x[i] - p) - e)
+        out[i] = adjust_to_odd(r, fused_multiply_add(-r, r, x[i]))
 
 
 @kernel
