@@ -5,6 +5,7 @@ Comparisons round nothing. Everything else is a `TypeError` that names the ufunc
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,7 @@ def result(fmt: PositFormat, codes: Any) -> Any:
 
 def undefined(name: str, remedy: str = "") -> TypeError:
     """The error for an operation that is not exactly defined here, with the way around."""
-    remedy = (
-        remedy or "it would not be rounded correctly; to_numpy() gives floats, positcore.array rounds their results"
-    )
+    remedy = remedy or "it would not be exactly rounded; to_numpy() gives floats, positcore.array rounds their results"
     return TypeError(f"{name} is not defined on posits: {remedy}")
 
 
@@ -89,7 +88,8 @@ def _call(name: str, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
     if ufunc not in _ROUNDED:
         raise undefined(name, _REMEDIES.get(ufunc, ""))
     fmt = common_format(name, inputs)
-    return result(fmt, _ROUNDED[ufunc](fmt, *(rounded_codes(fmt, x, name) for x in inputs)))
+    with np.errstate(over="ignore"):  # codes without dimensions are NumPy scalars, which tell of wrapping around
+        return result(fmt, _ROUNDED[ufunc](fmt, *(rounded_codes(fmt, x, name) for x in inputs)))
 
 
 def _codes_of(x: Any) -> NDArray[Any]:
@@ -176,6 +176,18 @@ def _vecdot(fmt: PositFormat, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return _matmul(fmt, x[..., np.newaxis, :], y[..., :, np.newaxis])[..., 0, 0]
 
 
+def _in_rationals(function: Callable[[Any, Any], Any]) -> Codes:
+    """An operation as `Posit` has it, one pair of distinct codes after the other."""
+
+    def operation(fmt: PositFormat, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        x, y = np.broadcast_arrays(a, b)
+        pairs, places = np.unique(x.astype(np.int64) << 32 | y, return_inverse=True)
+        codes = [function(Posit(fmt, pair >> 32), Posit(fmt, pair & 0xFFFFFFFF)).code for pair in pairs.tolist()]
+        return np.array(codes, fmt.dtype)[places.reshape(x.shape)]
+
+    return operation
+
+
 def _kept(fmt: PositFormat, a: NDArray[Any]) -> NDArray[Any]:
     return a.copy()
 
@@ -189,6 +201,7 @@ _ROUNDED: dict[np.ufunc, Codes] = {
     np.nextafter: _next_after, np.rint: integers.round_to_int, np.floor: integers.floor, np.ceil: integers.ceil,
     np.trunc: integers.trunc, np.exp: functions.exp, np.exp2: functions.exp2, np.expm1: functions.expm1,
     np.log: functions.log, np.log2: functions.log2, np.log1p: functions.log1p, np.tanh: functions.tanh,
+    np.floor_divide: _in_rationals(operator.floordiv), np.remainder: _in_rationals(operator.mod),
     np.sin: functions.sin, np.cos: functions.cos, np.matmul: _matmul, np.vecdot: _vecdot,
 }  # fmt: skip
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
