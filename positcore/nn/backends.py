@@ -15,6 +15,7 @@ from positcore.gemm.convolution import conv2d_values, flipped, input_gradient_va
 from positcore.gemm.patches import Geometry, spread, unfold
 from positcore.gemm.quire import quire_values
 from positcore.mac import MacSpec
+from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.tensors import as_array, as_tensor, use_torch_threads
 
 __all__ = ["BACKENDS", "Backend", "CodesBackend", "GoldenBackend", "current_backend", "use_backend"]
@@ -43,15 +44,24 @@ class Backend(Protocol):
 
 
 class GoldenBackend:
-    """The golden model; the float64 product that it proves or corrects is PyTorch's."""
+    """The golden model; the float64 product that it proves or corrects is PyTorch's.
+
+    Tensors that are not on the CPU stay where they are: `positcore.nn.device` gives them the same bits there.
+    """
+
+    _elsewhere = DeviceBackend()
 
     def matmul(self, spec: MacSpec, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `Backend.matmul`."""
+        if not _on_cpu(a, b, bias):
+            return self._elsewhere.matmul(spec, a, b, bias)
         operands = [None if x is None else as_array(x) for x in (a, b, bias)]
         return self._run(quire_values, spec, *operands)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d`."""
+        if not _on_cpu(x, weight, bias):
+            return self._elsewhere.conv2d(spec, x, weight, bias, geometry)
         start = None if bias is None else as_array(bias)
         return self._run(conv2d_values, spec, as_array(x), as_array(weight), start, geometry)
 
@@ -59,10 +69,14 @@ class GoldenBackend:
         self, spec: MacSpec, gradient: Tensor, weight: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
         """See `Backend.conv2d_input_gradient`."""
+        if not _on_cpu(gradient, weight):
+            return self._elsewhere.conv2d_input_gradient(spec, gradient, weight, geometry, size)
         return self._run(input_gradient_values, spec, as_array(gradient), as_array(weight), geometry, size)
 
     def conv2d_weight_gradient(self, spec: MacSpec, gradient: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d_weight_gradient`."""
+        if not _on_cpu(gradient, x):
+            return self._elsewhere.conv2d_weight_gradient(spec, gradient, x, geometry)
         return self._run(weight_gradient_values, spec, as_array(gradient), as_array(x), geometry)
 
     @staticmethod
@@ -109,6 +123,10 @@ class CodesBackend:
         start = None if bias is None else encode(spec.a, bias)
         codes = self._matmul(spec, encode(spec.a, a), encode(spec.b, b), start)
         return decode(spec.out, codes, spec.out.tensor_dtype)
+
+
+def _on_cpu(*tensors: Tensor | None) -> bool:
+    return all(x is None or x.device.type == "cpu" for x in tensors)
 
 
 def _to_images(values: Any, images: int, size: tuple[int, int]) -> Tensor:
