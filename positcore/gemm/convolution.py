@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.codec import decode
-from positcore.gemm.dots import column_norms, row_norms
-from positcore.gemm.patches import Geometry, add_folded, gather_patches, gather_taps, spread, unfold
+from positcore.gemm.dots import row_norms
+from positcore.gemm.patches import (
+    Geometry,
+    add_folded,
+    gather_patches,
+    gather_taps,
+    patch_norms,
+    reached_norms,
+    spread,
+    unfold,
+)
 from positcore.gemm.products import matmul_codes, value_dtype
 from positcore.gemm.quire import Gather, Product, check_capacity, product_sums, resolve, working_dtype
 from positcore.mac import Aligned, MacSpec, Quire
@@ -174,7 +183,8 @@ def _correlate(
             if quire:
                 sums = partial(product_sums, matrix, columns, product=product, bias=start)
                 patches = partial(gather_patches, images, geometry, rows=block)
-                codes = resolve(spec, sums, length, norms, column_norms(columns), matrix.__getitem__, patches, start)
+                sizes = patch_norms(images, geometry, block)
+                codes = resolve(spec, sums, length, norms, sizes, matrix.__getitem__, patches, start)
             else:
                 codes = matmul_codes(spec, matrix, columns, start)
             _place(codes, out[i:j, :, block[0] : block[1]])
@@ -197,26 +207,20 @@ def _folded_tile(
     across = gradient.transpose(1, 0, 2, 3)
     parts = [np.ascontiguousarray(across[:, :, first:last]).reshape(channels, -1) for first, last in blocks]
 
-    def fold_all(columns: Iterator[NDArray[Any]], images: int) -> NDArray[Any]:
-        total: NDArray[Any] | None = None
-        for (first, _), part in zip(blocks, columns, strict=True):
-            if total is None:
-                total = np.zeros((images, n, *size), part.dtype)
-            add_folded(part, geometry, total, first)
-        assert total is not None
-        return total
-
     def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
-        columns = (product_sums(matrix, part, dtype, product=product) for part in parts)
-        return fold_all(columns, len(turned)).reshape(len(turned), -1)
+        total: NDArray[Any] | None = None
+        for (first, _), part in zip(blocks, parts, strict=True):
+            columns = product_sums(matrix, part, dtype, product=product)
+            if total is None:
+                total = np.zeros((len(turned), n, *size), columns.dtype)
+            add_folded(columns, geometry, total, first)
+        assert total is not None
+        return total.reshape(len(turned), -1)
 
     def patches(columns: NDArray[np.intp]) -> NDArray[np.float64]:
         return gather_patches(*spread(gradient, geometry, size), columns)
 
-    # A patch of the spread gradient has the squares of all elements that it meets, so squares fold like the sums.
-    squares = (np.square(column_norms(part)) for part in parts)
-    reached = (np.ascontiguousarray(np.broadcast_to(part, (geometry.taps, part.size))) for part in squares)
-    sizes = np.sqrt(fold_all(reached, 1)).reshape(-1)
+    sizes = reached_norms(gradient, geometry, size)
     return resolve(spec, sums, turned.shape[1], norms, sizes, turned.__getitem__, patches)
 
 

@@ -13,7 +13,10 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Geometry", "add_folded", "fold", "gather_patches", "gather_taps", "spread", "unfold"]
+__all__ = [
+    "Geometry", "add_folded", "fold", "gather_patches", "gather_taps", "patch_norms", "reached_norms", "spread",
+    "unfold",
+]  # fmt: skip
 
 _GRAIN = 1 << 15
 
@@ -87,25 +90,38 @@ def _unfold_into(
         c = (first + r) // (kh * kw)
         top = (first + r) // kw % kh * dv - pv
         left = (first + r) % kw * dh - ph
-        start = min(ow, max(0, -(left // sh)))
-        stop = max(start, min(ow, (w - 1 - left) // sh + 1))
+        start, stop = _inside(left, sh, w, ow)
         for n in range(columns.shape[1]):
             for i in range(oh):
                 y = top + i * sv
+                out = columns[r, n, i]
                 if y < 0 or y >= h:
-                    for j in range(ow):
-                        columns[r, n, i, j] = 0.0
+                    out[:] = 0.0
                     continue
+                row = x[n, c, y]
                 for j in range(start):
-                    columns[r, n, i, j] = 0.0
-                for j in range(stop, ow):
-                    columns[r, n, i, j] = 0.0
+                    out[j] = 0.0
+                for j in range(stop, np.uint64(ow)):
+                    out[j] = 0.0
+                base, step = np.uint64(left + np.int64(start) * sh), np.uint64(sh)
                 if sh == 1:
-                    for j in range(start, stop):
-                        columns[r, n, i, j] = x[n, c, y, left + j]
+                    for j in range(stop - start):
+                        out[start + j] = row[base + j]
                 else:
-                    for j in range(start, stop):
-                        columns[r, n, i, j] = x[n, c, y, left + j * sh]
+                    for j in range(stop - start):
+                        out[start + j] = row[base + j * step]
+
+
+@kernel
+def _inside(left: int, stride: int, width: int, count: int) -> tuple[Any, Any]:
+    """The first of `count` places left + j·stride that is in 0..width − 1, and the one after the last.
+
+    Unsigned, and so must be the indices made of them: a signed index may count from the end, and no loop over such
+    is vectorised.
+    """
+    start = min(count, max(0, -(left // stride)))
+    stop = max(start, min(count, (width - 1 - left) // stride + 1))
+    return np.uint64(start), np.uint64(stop)
 
 
 def fold(columns: NDArray[Any], images: int, size: tuple[int, int], geometry: Geometry) -> NDArray[Any]:
@@ -136,19 +152,99 @@ def _fold_into(columns: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: in
         c = r // (kh * kw)
         top = r // kw % kh * dv - pv
         left = r % kw * dh - ph
-        start = min(ow, max(0, -(left // sh)))
-        stop = max(start, min(ow, (w - 1 - left) // sh + 1))
+        start, stop = _inside(left, sh, w, ow)
+        base, step = np.uint64(left + np.int64(start) * sh), np.uint64(sh)
         for n in range(columns.shape[1]):
             for i in range(oh):
                 y = top + i * sv
                 if y < 0 or y >= h:
                     continue
+                row, column = out[c, n, y], columns[r, n, i]
                 if sh == 1:
-                    for j in range(start, stop):
-                        out[c, n, y, left + j] += columns[r, n, i, j]
+                    for j in range(stop - start):
+                        row[base + j] += column[start + j]
                 else:
-                    for j in range(start, stop):
-                        out[c, n, y, left + j * sh] += columns[r, n, i, j]
+                    for j in range(stop - start):
+                        row[base + j * step] += column[start + j]
+
+
+def patch_norms(x: NDArray[Any], geometry: Geometry, rows: tuple[int, int] | None = None) -> NDArray[np.float64]:
+    """Euclidean norms of the columns of `unfold(x, geometry, rows=rows)`, within a relative 2^−40; nan where one is."""
+    n, _, h, w = x.shape
+    oh, ow = geometry.output_size((h, w))
+    first, last = (0, oh) if rows is None else rows
+    out = np.zeros((n, last - first, ow))
+    numbers = geometry.numbers(first)
+    grain = max(1, _GRAIN // max(1, x.shape[1] * h * w))
+    run_split(lambda i, j: _patch_squares(x[i:j], *numbers, out[i:j]), n, grain)
+    return np.sqrt(out, out).reshape(-1)
+
+
+def reached_norms(gradient: NDArray[Any], geometry: Geometry, size: tuple[int, int]) -> NDArray[np.float64]:
+    """For each place (N, H, W) the Euclidean norm of all elements of the output's gradient that it contributed to."""
+    out = np.zeros((len(gradient), *size))
+    numbers = geometry.numbers()
+    grain = max(1, _GRAIN // max(1, gradient[0].size))
+    run_split(lambda i, j: _reached_squares(gradient[i:j], *numbers, out[i:j]), len(gradient), grain)
+    return np.sqrt(out, out).reshape(-1)
+
+
+@kernel
+def _squares(image: Any, y: int, out: Any) -> None:
+    """out ← the sums of squares over the channels of an image (C, H, W) in its row y."""
+    out[:] = 0.0
+    for c in range(image.shape[0]):
+        row = image[c, y]
+        for z in range(row.size):
+            out[z] += np.float64(row[z]) * np.float64(row[z])
+
+
+@kernel
+def _patch_squares(x: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int, out: Any) -> None:
+    """Sums over a patch are sums across, then down. `out` holds zeros."""
+    h, ow = x.shape[2], out.shape[2]
+    squares, across = np.empty(x.shape[3]), np.empty(ow)
+    for n in range(out.shape[0]):
+        for y in range(max(0, -pv), min(h, (out.shape[1] - 1) * sv - pv + (kh - 1) * dv + 1)):
+            _squares(x[n], y, squares)
+            across[:] = 0.0
+            for kj in range(kw):
+                left = kj * dh - ph
+                start, stop = _inside(left, sh, squares.size, ow)
+                base, step = np.uint64(left + np.int64(start) * sh), np.uint64(sh)
+                for j in range(stop - start):
+                    across[start + j] += squares[base + j * step]
+            for ki in range(kh):
+                i, rest = divmod(y + pv - ki * dv, sv)
+                if rest == 0 and 0 <= i < out.shape[1]:
+                    row = out[n, i]
+                    for j in range(ow):
+                        row[j] += across[j]
+
+
+@kernel
+def _reached_squares(
+    gradient: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int, out: Any
+) -> None:
+    """The adjoint: squares are spread across, then down. `out` holds zeros."""
+    h, w, ow = out.shape[1], out.shape[2], gradient.shape[3]
+    squares, across = np.empty(ow), np.empty(w)
+    for n in range(out.shape[0]):
+        for i in range(gradient.shape[2]):
+            _squares(gradient[n], i, squares)
+            across[:] = 0.0
+            for kj in range(kw):
+                left = kj * dh - ph
+                start, stop = _inside(left, sh, w, ow)
+                base, step = np.uint64(left + np.int64(start) * sh), np.uint64(sh)
+                for j in range(stop - start):
+                    across[base + j * step] += squares[start + j]
+            for ki in range(kh):
+                y = i * sv - pv + ki * dv
+                if 0 <= y < h:
+                    row = out[n, y]
+                    for z in range(w):
+                        row[z] += across[z]
 
 
 def gather_patches(

@@ -118,10 +118,10 @@ def _proven_together(
         sizes += np.abs(bias)
     one, sizes = np.ones(1), sizes.reshape(-1)
     computed = product_sums(a, b, working_dtype(spec, length), product=product, bias=bias).reshape(-1)
-    codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)
+    codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)[:2]
     if computed.dtype == np.float32 and 8 * doubtful.size > computed.size:
         computed = product_sums(a, b, np.dtype(np.float64), product=product, bias=bias).reshape(-1)
-        codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)
+        codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)[:2]
     codes = codes.reshape(-1)
     step = max(1, _GATHERED // max(1, k))
     for start in range(0, doubtful.size, step):
@@ -133,7 +133,7 @@ def _proven_together(
         if computed.dtype == np.float32:
             pairs = np.arange(chosen.size)
             values = paired_dots(x, y, pairs, pairs) + terms
-            again, left = filter_codes(spec.out, values[None], length, one, sizes[chosen])
+            again, left = filter_codes(spec.out, values[None], length, one, sizes[chosen])[:2]
             codes[chosen] = again[0]
             chosen, x, y, terms, values = chosen[left], x[left], y[left], terms[left], values[left]
         lsb = smallest_lsb(x) * smallest_lsb(y)

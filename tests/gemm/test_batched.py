@@ -92,7 +92,7 @@ def test_each_path_gives_the_same_codes(spec, how, monkeypatch):
         original = products.filter_codes
 
         def prove_nothing(*arguments):
-            codes, _ = original(*arguments)
+            codes = original(*arguments)[0]
             return np.zeros_like(codes), np.arange(codes.size)
 
         monkeypatch.setattr(products, "filter_codes", prove_nothing)

@@ -5,7 +5,16 @@ import pytest
 
 import positcore as pc
 from positcore.gemm import convolution
-from positcore.gemm.patches import Geometry, fold, gather_patches, gather_taps, spread, unfold
+from positcore.gemm.patches import (
+    Geometry,
+    fold,
+    gather_patches,
+    gather_taps,
+    patch_norms,
+    reached_norms,
+    spread,
+    unfold,
+)
 from tests.reference import exact_matmul
 
 GEOMETRIES = [
@@ -55,7 +64,30 @@ def test_unfold_fold_and_gather(geometry):
     assert (folded * ones).sum() == (weights * unfold(ones, geometry)).sum()  # the adjoint
 
 
-@pytest.mark.parametrize("tile", [1, 1 << 20])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_norms(geometry):
+    """Sums over patches by rows and columns, exact for integers, are those of the unfolded images."""
+    rng = np.random.default_rng(2)
+    x, gradient = rng.integers(-9, 10, (3, 2, 8, 7)), rng.integers(-9, 10, (3, 4, *geometry.output_size((8, 7))))
+    x, gradient = x.astype(np.float64), gradient.astype(np.float32)
+    x[1, 0, 3, 3] = gradient[2, 1, 0, 1] = np.nan
+    squares = np.square(naive_unfold(x, geometry)).sum(axis=0)
+    assert np.array_equal(patch_norms(x, geometry), np.sqrt(squares), equal_nan=True)
+    oh, ow = geometry.output_size((8, 7))
+    for rows in ((0, 1), (1, oh), (oh - 1, oh)):
+        some = np.sqrt(squares.reshape(3, oh, ow)[:, rows[0] : rows[1]]).reshape(-1)
+        assert np.array_equal(patch_norms(x, geometry, rows), some, equal_nan=True)
+        assert np.array_equal(
+            unfold(x, geometry, rows=rows).reshape(-1, some.size),
+            naive_unfold(x, geometry).reshape(-1, 3, oh, ow)[:, :, rows[0] : rows[1]].reshape(-1, some.size),
+            equal_nan=True,
+        )
+    patches = naive_unfold(*spread(gradient.astype(np.float64), geometry, (8, 7)))
+    reached = np.sqrt(np.square(patches).sum(axis=0))
+    assert np.array_equal(reached_norms(gradient, geometry, (8, 7)), reached, equal_nan=True)
+
+
+@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_forward(geometry, spec, tile, monkeypatch):
@@ -67,7 +99,7 @@ def test_forward(geometry, spec, tile, monkeypatch):
     assert np.array_equal(spec.out.encode(got.transpose(1, 0, 2, 3)).reshape(4, -1), expected)
 
 
-@pytest.mark.parametrize("tile", [1, 1 << 20])
+@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_input_gradient(geometry, spec, tile, monkeypatch):
@@ -93,7 +125,7 @@ def test_input_gradient(geometry, spec, tile, monkeypatch):
     assert np.array_equal(same, expected)
 
 
-@pytest.mark.parametrize("tile", [1, 1 << 20])
+@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_weight_gradient(geometry, spec, tile, monkeypatch):
