@@ -3,11 +3,16 @@
 A limb is an int64 that holds 32 bits of the sum and 31 bits of carries not yet passed on, so that adding
 a number touches three limbs and no carry chain (Neal, "Fast exact summation using small and large
 superaccumulators", 2015). Reading rounds to odd in float64.
+
+Products go into bins first: float64 sums of numbers whose exponents agree but for their last four bits, which are
+exact as long as the numbers are short and not too many. That is one addition for a product, where limbs take three.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from positcore.jit import count_leading_zeros, float_bits, float_from_bits, kernel
 from positcore.odd import two_product
@@ -17,6 +22,10 @@ __all__ = ["LIMBS", "accumulate", "exact_dots", "read"]
 _FRACTION = (1 << 52) - 1
 _LOW = (1 << 32) - 1
 LIMBS = 2046 // 32 + 4  # every float64 exponent, and headroom for 2^63 of the largest
+_BINS = 2048 // 16
+_SHORT = 27  # bits that a number in a bin may have
+_SAFE = 1 << (53 - 15 - _SHORT)  # of them fit a bin: they are multiples of 2^(least exponent − 26), below 2^(that + 16)
+_UPPER = ~((1 << (53 - _SHORT)) - 1)  # the bits of a float64's first 27
 
 
 @kernel
@@ -79,22 +88,49 @@ def read(limbs: Any) -> float:
 
 
 @kernel
-def exact_dots(a: Any, bt: Any, bias: Any, rows: Any, columns: Any, split: bool, limbs: Any, out: Any) -> None:
+def _put(bins: Any, x: float) -> None:
+    """bins ← bins + x, exactly, for x of at most 27 bits and at most `_SAFE` numbers in a bin."""
+    bins[(float_bits(x) >> 56) & (_BINS - 1)] += x
+
+
+@kernel
+def _put_product(bins: Any, x: float, y: float) -> None:
+    """bins ← bins + x·y, exactly, for any x and y; up to two numbers of a bin."""
+    p, e = two_product(x, y)
+    upper = float_from_bits(float_bits(p) & _UPPER)
+    _put(bins, upper)
+    _put(bins, p - upper)
+    if e != 0.0:
+        upper = float_from_bits(float_bits(e) & _UPPER)
+        _put(bins, upper)
+        _put(bins, e - upper)
+
+
+@kernel
+def _empty(bins: Any, limbs: Any) -> None:
+    """limbs ← limbs + all bins; bins ← 0."""
+    for b in range(bins.size):
+        accumulate(limbs, bins[b])
+        bins[b] = 0.0
+
+
+@kernel
+def exact_dots(a: Any, bt: Any, bias: Any, rows: Any, columns: Any, short: bool, out: Any) -> None:
     """out[s] ← a[rows[s]] · bt[columns[s]] + bias[s], exact, rounded to odd.
 
-    a (M, K) and bt (N, K) float64; `split` where a product of two operands needs more than 53 bits.
+    a (M, K) and bt (N, K) of floats; `short` where a product of two operands has at most 27 bits.
     """
+    limbs, bins = np.zeros(LIMBS, np.int64), np.zeros(_BINS)
     for s in range(out.size):
-        limbs[:] = 0
         i, j = rows[s], columns[s]
+        limbs[:] = 0
         accumulate(limbs, bias[s])
-        for k in range(a.shape[1]):
-            if split:
-                p, e = two_product(a[i, k], bt[j, k])
-                accumulate(limbs, p)
-                accumulate(limbs, e)
-            else:
-                accumulate(limbs, a[i, k] * bt[j, k])
-            if k & 0x1FFFFFFF == 0x1FFFFFFF:
-                _propagate(limbs)
+        for start in range(0, a.shape[1], _SAFE):
+            for k in range(start, min(start + _SAFE, a.shape[1])):
+                x, y = np.float64(a[i, k]), np.float64(bt[j, k])
+                if short:
+                    _put(bins, x * y)
+                else:
+                    _put_product(bins, x, y)
+            _empty(bins, limbs)
         out[s] = read(limbs)

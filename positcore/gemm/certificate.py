@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.jit import count_trailing_zeros, float_bits, float_from_bits, kernel
+from positcore.threads import run_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["certified", "smallest_lsb"]
 
+_GRAIN = 1 << 15
 _NONE = 3000  # above every exponent: the row is all zeros
 
 
-def smallest_lsb(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def smallest_lsb(rows: NDArray[Any]) -> NDArray[np.float64]:
     """The weight of the smallest least significant bit in each row of a matrix; inf for a row of zeros."""
     out = np.empty(rows.shape[0])
-    _smallest_lsb(np.ascontiguousarray(rows), out)
+    grain = max(1, _GRAIN // max(1, rows.shape[1]))
+    run_split(lambda i, j: _smallest_lsb(rows[i:j], out[i:j]), rows.shape[0], grain)
     return out
 
 
@@ -32,7 +35,7 @@ def _smallest_lsb(rows: Any, out: Any) -> None:
     for i in range(rows.shape[0]):
         least = _NONE
         for k in range(rows.shape[1]):
-            bits = float_bits(rows[i, k])
+            bits = float_bits(np.float64(rows[i, k]))
             weight = ((bits >> 52) & 0x7FF) + count_trailing_zeros(bits | (1 << 52))
             least = min(least, weight if bits & 0x7FFFFFFFFFFFFFFF else _NONE)
         out[i] = np.inf if least == _NONE else float_from_bits((least - 52) << 52)

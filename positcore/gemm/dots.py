@@ -1,4 +1,4 @@
-"""Dot products and norms in float64, summed in whatever order the compiler finds fastest."""
+"""Dot products and norms in float64, summed in whatever order the compiler finds fastest; columns made into rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["column_norms", "paired_dots", "row_norms"]
+__all__ = ["column_norms", "gathered_columns", "paired_dots", "row_norms"]
 
 _GRAIN = 1 << 15
 _STRIP = 1 << 11
+_TILE = 32
 
 
 def row_norms(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -37,7 +38,7 @@ def column_norms(x: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def paired_dots(
-    a: NDArray[np.float64], bt: NDArray[np.float64], rows: NDArray[np.intp], columns: NDArray[np.intp]
+    a: NDArray[Any], bt: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     """The dot products a[rows[s]] · bt[columns[s]]."""
     out = np.empty(rows.size)
@@ -46,6 +47,15 @@ def paired_dots(
         rows.size,
         max(1, _GRAIN // max(1, a.shape[1])),
     )
+    return out
+
+
+def gathered_columns(b: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[Any]:
+    """Chosen columns of a matrix (K, N) as rows (columns, K), contiguous."""
+    out = np.empty((columns.size, len(b)), b.dtype)
+    if b.strides[0] < b.strides[1]:
+        return np.ascontiguousarray(b.T[columns])
+    run_split(lambda i, j: _gather_columns(b, columns[i:j], out[i:j]), columns.size, max(1, _GRAIN // max(1, len(b))))
     return out
 
 
@@ -73,5 +83,17 @@ def _paired_dots(a: Any, bt: Any, rows: Any, columns: Any, out: Any) -> None:
         i, j = rows[s], columns[s]
         total = 0.0
         for k in range(a.shape[1]):
-            total += a[i, k] * bt[j, k]
+            total += np.float64(a[i, k]) * np.float64(bt[j, k])
         out[s] = total
+
+
+@kernel
+def _gather_columns(b: Any, columns: Any, out: Any) -> None:
+    """In tiles, so that what a row of b brings into the cache is used before it goes."""
+    for first in range(0, out.shape[0], _TILE):
+        last = min(first + _TILE, out.shape[0])
+        for start in range(0, b.shape[0], _TILE):
+            for s in range(first, last):
+                j = columns[s]
+                for k in range(start, min(start + _TILE, b.shape[0])):
+                    out[s, k] = b[k, j]

@@ -4,6 +4,9 @@ For a dot product of K terms summed in floats in any order, with or without FMA,
 |computed − exact| ≤ γ·‖a‖·‖b‖ with γ = K·u / (1 − K·u), u = 2^−53 for float64 and 2^−24 for float32 (Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.1, with Cauchy–Schwarz). Where both ends of that
 interval round to one code, the code is right.
+
+A dot product may come in parts, each summed by itself: then K is the length of a part, as by Cauchy–Schwarz the
+products of the parts' norms add up to no more than ‖a‖·‖b‖. The parts are added in float64.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["filter_codes"]
+__all__ = ["bias_sizes", "filter_codes", "filter_into", "relative_bound"]
 
 _SLACK = 1.0 + 2.0**-18  # covers the roundings of the norms and of the bounds themselves
 _GRAIN = 1 << 14
@@ -54,24 +57,43 @@ def filter_codes(
     doubtful : ndarray of intp
         Flat indices of codes that may be wrong.
     """
-    roundings = (length + 2) * float(np.finfo(sums.dtype).eps) / 2
-    assert roundings < 0.5
-    relative = (roundings / (1 - roundings) + 2.0**-51) * _SLACK
     codes = np.empty(sums.shape, fmt.dtype)
     doubt = np.empty(sums.shape, np.bool_)
-    sizes = _bias_sizes(bias, sums.shape)
+    sizes = bias_sizes(bias, sums.shape)
+    relative = relative_bound(sums.dtype, length)
 
-    def work(start: int, stop: int) -> None:
-        _filter(
-            sums[start:stop], rows[start:stop], columns, sizes[start:stop], relative,
-            fmt.n, fmt.es, fmt.flushed, codes[start:stop], doubt[start:stop],
-        )  # fmt: skip
+    def work(i: int, j: int) -> None:
+        filter_into(fmt, sums[None, i:j], relative, rows[i:j], columns, sizes[i:j], codes[i:j], doubt[i:j])
 
     run_split(work, sums.shape[0], max(1, _GRAIN // max(1, sums.shape[1])))
     return codes, np.flatnonzero(doubt)
 
 
-def _bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def relative_bound(dtype: np.dtype[Any], length: int) -> float:
+    """γ for sums of `length` terms in `dtype`, with what covers the rounding of the bound itself."""
+    roundings = (length + 2) * float(np.finfo(dtype).eps) / 2
+    assert roundings < 0.5
+    return (roundings / (1 - roundings) + 2.0**-47) * _SLACK
+
+
+def filter_into(
+    fmt: PositFormat,
+    parts: NDArray[Any],
+    relative: float,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    codes: NDArray[Any],
+    doubt: NDArray[np.bool_],
+) -> None:
+    """Fill `codes` and `doubt` (M, N) from at most 32 parts of sums (P, M, N), on this thread.
+
+    `sizes` (M,) are bounds on |bias|, `relative` is that of `relative_bound`; the rest as for `filter_codes`.
+    """
+    _filter(parts, rows, columns, sizes, relative, fmt.n, fmt.es, fmt.flushed, codes, doubt)
+
+
+def bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The largest |bias| of each row; NaR does not count, it shows in the sum itself."""
     if bias is None or 0 in shape:
         return np.zeros(shape[0])
@@ -81,16 +103,21 @@ def _bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np
 
 @kernel
 def _filter(
-    sums: Any, rows: Any, columns: Any, sizes: Any, relative: float,
+    parts: Any, rows: Any, columns: Any, sizes: Any, relative: float,
     n: int, es: int, flushed: int, codes: Any, doubt: Any,
 ) -> None:  # fmt: skip
     mask = (1 << n) - 1
-    for i in range(sums.shape[0]):
+    values = np.empty(parts.shape[2])
+    for i in range(parts.shape[1]):
         row, size = rows[i], sizes[i]
-        for j in range(sums.shape[1]):
+        for j in range(values.size):
+            values[j] = parts[0, i, j]
+        for p in range(1, parts.shape[0]):
+            for j in range(values.size):
+                values[j] += np.float64(parts[p, i, j])
+        for j in range(values.size):
             bound = relative * (row * columns[j] + size)
-            value = np.float64(sums[i, j])
-            low = encode_bits(float_bits(value - bound), n, es, flushed)
-            high = encode_bits(float_bits(value + bound), n, es, flushed)
+            low = encode_bits(float_bits(values[j] - bound), n, es, flushed)
+            high = encode_bits(float_bits(values[j] + bound), n, es, flushed)
             codes[i, j] = low & mask
             doubt[i, j] = low != high

@@ -1,11 +1,12 @@
-"""The golden quire: dot products in floats, each proven right or computed again in integers.
+"""The golden quire: dot products in floats, each proven right or computed again more exactly.
 
 1. The sums in float32 where that leaves few outputs in doubt, else in float64, by the platform's matrix product, in
    whatever order and with or without FMA.
 2. Filter (`positcore.gemm.filter`): an error bound proves most codes. Doubtful sums in float32 are
    computed and filtered again in float64.
-3. Certificate (`positcore.gemm.certificate`): proves that a doubtful sum was never rounded.
-4. Exact path (`positcore.superaccumulator`): what remains, true ties and deep cancellation, in integers.
+3. Certificate (`positcore.gemm.certificate`), where many are in doubt: proves that a sum was never rounded.
+4. Compensated sums (`positcore.gemm.compensated`): the same with twice the digits.
+5. Exact path (`positcore.superaccumulator`): what remains, true ties and deep cancellation, in integers.
 
 The idea is that of adaptive predicates (Shewchuk 1997). The matrix product must be an ordinary one: no
 Strassen-like algorithm and no reduced precision, whose errors exceed the bound. The bound is that of the dtype
@@ -15,17 +16,19 @@ that it returns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from positcore.codec import decode, encode_into
+from positcore.gemm.blas import one_thread
 from positcore.gemm.certificate import certified, smallest_lsb
-from positcore.gemm.dots import column_norms, paired_dots, row_norms
-from positcore.gemm.filter import filter_codes
+from positcore.gemm.compensated import compensated_codes
+from positcore.gemm.dots import column_norms, gathered_columns, paired_dots, row_norms
+from positcore.gemm.filter import bias_sizes, filter_codes, filter_into, relative_bound
 from positcore.mac import MacSpec
-from positcore.superaccumulator import LIMBS, exact_dots
+from positcore.superaccumulator import exact_dots
 from positcore.threads import run_split
 
 if TYPE_CHECKING:
@@ -41,19 +44,26 @@ Gather = Callable[[Any], Any]
 
 _GATHERED = 1 << 23  # float64 items that one round on doubtful outputs may copy
 _GRAIN = 1 << 14
+_PART = 256  # terms that are summed in float32 before they are added in float64
+_BLOCK = 1 << 19  # sums that a thread has in memory at a time
+_OWN_THREADS = 1 << 22  # products from which a matrix product pays for being split over our own threads
+_FEW = 1 << 15  # terms of doubtful outputs that are summed in integers sooner than anything is proven about them
+_WORTH_CERTIFYING = 1  # doubtful outputs for each operand, from which looking at the operands' last bits pays
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 
 
-def working_dtype(spec: MacSpec, length: int) -> np.dtype[Any]:
+def working_dtype(spec: MacSpec, length: int, part: int | None = None) -> np.dtype[Any]:
     """The dtype in which dot products of `length` terms are best summed first: float32 or float64.
 
     float32 where it holds the operands, no product or sum leaves its range, and the bound leaves few outputs
-    in doubt: a share of about length^1.5 · 2^(significand bits of the output − 22), for random signs.
+    in doubt: a share of about part·√length·2^(significand bits of the output − 22), for random signs and sums of
+    `part` terms at a time (all, unless told).
     """
     a, b, out = spec.a, spec.b, spec.out
     held = a.tensor_dtype == b.tensor_dtype == _FLOAT32 and a.max_scale + b.max_scale <= 80
-    return _FLOAT32 if held and length**1.5 * 2.0**out.significand_bits <= 2.0**17 else _FLOAT64
+    terms = min(length, part or length)
+    return _FLOAT32 if held and terms * length**0.5 * 2.0**out.significand_bits <= 2.0**17 else _FLOAT64
 
 
 def quire_codes(
@@ -61,7 +71,7 @@ def quire_codes(
     a: NDArray[Any],
     b: NDArray[Any],
     bias: NDArray[Any] | None = None,
-    product: Product = np.matmul,
+    product: Product | None = None,
 ) -> NDArray[Any]:
     """round(bias + A·B) for float matrices that hold posit values, each output rounded once.
 
@@ -73,8 +83,8 @@ def quire_codes(
         Values of the input formats; nan is NaR.
     bias : ndarray that broadcasts to (M, N), optional
         Values of the first input format, preloaded into the quire.
-    product : callable
-        The matrix product of two arrays of float32 or of float64.
+    product : callable, optional
+        The matrix product of two arrays of float32 or of float64; NumPy's unless told.
 
     Returns
     -------
@@ -87,8 +97,13 @@ def quire_codes(
     """
     length = a.shape[1] + (bias is not None)
     check_capacity(spec, length)
-    sums = partial(product_sums, a, b, product=product, bias=bias)
-    return resolve(spec, sums, length, row_norms(a), column_norms(b), lambda i: a[i], lambda j: b[:, j].T, bias)
+    rows, columns = row_norms(a), column_norms(b)
+    first = _filtered_product(spec, a, b, bias, rows, columns, length, product)
+
+    def gather_rows(indices: NDArray[np.intp]) -> NDArray[Any]:
+        return a if indices.size == len(a) and a.flags.c_contiguous else a[indices]
+
+    return _settle(spec, first, length, rows, columns, gather_rows, lambda j: gathered_columns(b, j), bias)
 
 
 def quire_values(
@@ -96,7 +111,7 @@ def quire_values(
     a: NDArray[Any],
     b: NDArray[Any],
     bias: NDArray[Any] | None = None,
-    product: Product = np.matmul,
+    product: Product | None = None,
 ) -> NDArray[Any]:
     """As `quire_codes`, with the results as values in `spec.out.tensor_dtype`."""
     return decode(spec.out, quire_codes(spec, a, b, bias, product), spec.out.tensor_dtype)
@@ -119,6 +134,89 @@ def check_capacity(spec: MacSpec, length: int) -> None:
         )
 
 
+def _filtered_product(
+    spec: MacSpec,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    bias: NDArray[Any] | None,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    length: int,
+    product: Product | None,
+) -> _Filtered:
+    """The first sums and what the filter says of them; large ones in blocks of rows, each on one thread."""
+    if product is not None or a.shape[0] * a.shape[1] * b.shape[1] < _OWN_THREADS:
+
+        def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
+            return product_sums(a, b, dtype, product=product or np.matmul, bias=bias)
+
+        return _filtered_sums(spec, sums, length, rows, columns, bias)
+    dtype = working_dtype(spec, length, _PART)
+    first = _filtered_blocks(spec, a, b, bias, rows, columns, dtype, _PART if dtype == _FLOAT32 else length)
+    if dtype == _FLOAT32 and 8 * first.doubtful.size > first.codes.size:
+        first = _filtered_blocks(spec, a, b, bias, rows, columns, _FLOAT64, length)
+    return first
+
+
+def _filtered_sums(
+    spec: MacSpec,
+    sums: Callable[[np.dtype[Any]], NDArray[Any]],
+    length: int,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    bias: NDArray[Any] | None,
+) -> _Filtered:
+    computed = sums(working_dtype(spec, length))
+    codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
+    if computed.dtype == _FLOAT32 and 8 * doubtful.size > codes.size:
+        computed = sums(_FLOAT64)
+        codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
+    values = computed.reshape(-1)[doubtful].astype(np.float64)
+    return _Filtered(codes, doubtful, values, computed.dtype == _FLOAT64)
+
+
+def _filtered_blocks(
+    spec: MacSpec,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    bias: NDArray[Any] | None,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    dtype: np.dtype[Any],
+    part: int,
+) -> _Filtered:
+    """Sums in parts of `part` terms, in `dtype`; no more than `_BLOCK` outputs a thread are held, all parts of them."""
+    x, y = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    shape = (len(x), y.shape[1])
+    codes = np.empty(shape, spec.out.dtype)
+    sizes, start = bias_sizes(bias, shape), None if bias is None else np.broadcast_to(bias, shape)
+    bounds = [*range(0, x.shape[1], part), x.shape[1]]
+    relative = relative_bound(dtype, min(part, x.shape[1]) + (bias is not None))
+    height = max(1, _BLOCK // shape[1])
+    found: list[tuple[int, NDArray[np.intp], NDArray[np.float64]]] = []
+
+    def work(first: int, last: int) -> None:
+        tall = min(height, last - first)
+        parts, doubt = np.empty((len(bounds) - 1, tall, shape[1]), dtype), np.empty((tall, shape[1]), np.bool_)
+        for i in range(first, last, tall):
+            j = min(i + tall, last)
+            sums, unsure = parts[:, : j - i], doubt[: j - i]
+            for p, (k, end) in enumerate(pairwise(bounds)):
+                np.matmul(x[i:j, k:end], y[k:end], out=sums[p])
+            if start is not None:
+                sums[0] += start[i:j]
+            filter_into(spec.out, sums, relative, rows[i:j], columns, sizes[i:j], codes[i:j], unsure)
+            at = np.flatnonzero(unsure)
+            values = sums.reshape(len(sums), -1)[:, at].astype(np.float64).sum(axis=0)
+            found.append((i, at + i * shape[1], values))
+
+    with one_thread():
+        run_split(work, shape[0], max(1, _OWN_THREADS // (x.shape[1] * shape[1])))
+    found.sort(key=lambda item: item[0])
+    doubtful, values = (np.concatenate(items) for items in list(zip(*found, strict=True))[1:])
+    return _Filtered(codes, doubtful, values, dtype == _FLOAT64)
+
+
 def resolve(
     spec: MacSpec,
     sums: Callable[[np.dtype[Any]], NDArray[Any]],
@@ -129,7 +227,7 @@ def resolve(
     gather_columns: Gather,
     bias: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """The codes of dot products (M, N): proven by filter or certificate, else summed again in integers.
+    """The codes of dot products (M, N): proven from their sums in floats, else summed again more exactly.
 
     Parameters
     ----------
@@ -142,50 +240,99 @@ def resolve(
     rows, columns : ndarray of float64, (M,) and (N,)
         Norms of the operands.
     gather_rows, gather_columns : callable
-        From indices of rows (of columns) to the operands, (indices, K).
+        From indices of rows (of columns) to the operands as floats, (indices, K).
     bias : ndarray that broadcasts to (M, N), optional
 
     Returns
     -------
     ndarray of `spec.out.dtype`, (M, N)
     """
-    computed = sums(working_dtype(spec, length))
-    codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
-    if computed.dtype == _FLOAT32 and 8 * doubtful.size > computed.size:
-        computed = sums(_FLOAT64)
-        codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
-    flat, offsets = codes.reshape(-1), np.broadcast_to(np.zeros(()) if bias is None else bias, codes.shape)
+    first = _filtered_sums(spec, sums, length, rows, columns, bias)
+    return _settle(spec, first, length, rows, columns, gather_rows, gather_columns, bias)
+
+
+class _Filtered(NamedTuple):
+    """What the filter found."""
+
+    codes: NDArray[Any]  # (M, N)
+    doubtful: NDArray[np.intp]  # flat indices of codes that may be wrong
+    values: NDArray[np.float64]  # the sums there, as computed
+    precise: bool  # whether they were summed in float64
+
+
+class _Doubtful(NamedTuple):
+    """Outputs in doubt, an array item each."""
+
+    at: NDArray[np.intp]  # where in the result
+    row: NDArray[np.intp]  # of the gathered operands
+    column: NDArray[np.intp]
+    size: NDArray[np.float64]  # the product of the operands' norms
+    bias: NDArray[np.float64]
+    value: NDArray[np.float64]  # as computed
+
+    def among(self, chosen: NDArray[Any]) -> _Doubtful:
+        return _Doubtful(*(column[chosen] for column in self))
+
+
+def _settle(
+    spec: MacSpec,
+    first: _Filtered,
+    length: int,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    gather_rows: Gather,
+    gather_columns: Gather,
+    bias: NDArray[Any] | None,
+) -> NDArray[Any]:
+    """Complete the codes that the filter left in doubt; other parameters as for `resolve`."""
+    codes, doubtful, computed, precise = first
+    if not doubtful.size:
+        return codes
+    offsets = np.broadcast_to(np.zeros(()) if bias is None else bias, codes.shape)
     most = max(1, _GATHERED // max(1, length))
     step = max(1, doubtful.size if sum(codes.shape) <= most else most // 2)
     for start in range(0, doubtful.size, step):
-        chosen = doubtful[start : start + step]
-        i, j = np.divmod(chosen, codes.shape[1])
-        size, terms, values = rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[i, j]
-        (a, at_a), (bt, at_b) = _gathered(gather_rows, i, codes.shape[0]), _gathered(gather_columns, j, codes.shape[1])
-        if computed.dtype == _FLOAT32:
-            values = paired_dots(a, bt, at_a, at_b) + terms
-            again, left = filter_codes(spec.out, values[:, None], length, size, np.ones(1), terms[:, None])
-            flat[chosen] = again[:, 0]
-            chosen, size, terms, values = chosen[left], size[left], terms[left], values[left]
-            at_a, at_b = at_a[left], at_b[left]
-        if chosen.size:
-            lsb = _smallest_lsb(a, at_a) * _smallest_lsb(bt, at_b)
-            sure = certified(lsb, size, None if bias is None else terms)
-            flat[chosen[sure]] = spec.out.encode(values[sure])
-            rest = ~sure
-            flat[chosen[rest]] = exact_codes(spec, a, bt, at_a[rest], at_b[rest], terms[rest])
+        at = doubtful[start : start + step]
+        i, j = np.divmod(at, codes.shape[1])
+        used_rows, row = _compact(i, codes.shape[0])
+        used_columns, column = _compact(j, codes.shape[1])
+        left = _Doubtful(
+            at, row, column, rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[start : start + step]
+        )
+        a, bt = gather_rows(used_rows), gather_columns(used_columns)
+        _settle_round(spec, codes.reshape(-1), left, length, a, bt, precise)
     return codes
 
 
-def _gathered(gather: Gather, indices: NDArray[np.intp], count: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The operands that `indices` name, each once, and where each index finds its own among them."""
-    used, at = _compact(indices, count)
-    return np.ascontiguousarray(gather(used), np.float64), at
-
-
-def _smallest_lsb(operands: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.float64]:
-    used, place = _compact(at, len(operands))
-    return smallest_lsb(operands[used])[place]
+def _settle_round(
+    spec: MacSpec,
+    codes: NDArray[Any],
+    left: _Doubtful,
+    length: int,
+    a: NDArray[Any],
+    bt: NDArray[Any],
+    precise: bool,
+) -> None:
+    """Complete some codes of the flat result, whose operands are rows of `a` and `bt`."""
+    if left.at.size * length > _FEW:
+        if not precise:
+            values = paired_dots(a, bt, left.row, left.column) + left.bias
+            proven, doubtful = filter_codes(
+                spec.out, values[:, None], length, left.size, np.ones(1), left.bias[:, None]
+            )
+            codes[left.at] = proven[:, 0]
+            left = left._replace(value=values).among(doubtful)
+        if left.at.size > _WORTH_CERTIFYING * (len(a) + len(bt)):
+            lsb = smallest_lsb(a)[left.row] * smallest_lsb(bt)[left.column]
+            sure = certified(lsb, left.size, left.bias)
+            codes[left.at[sure]] = spec.out.encode(left.value[sure])
+            left = left.among(~sure)
+        if left.at.size:
+            proven, doubt = compensated_codes(spec.out, a, bt, left.row, left.column, left.bias, left.size)
+            codes[left.at] = proven
+            left = left.among(doubt)
+    if left.at.size:
+        codes[left.at] = exact_codes(spec, a, bt, left.row, left.column, left.bias)
 
 
 def _compact(indices: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -199,20 +346,20 @@ def _compact(indices: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], N
 
 def exact_codes(
     spec: MacSpec,
-    a: NDArray[np.float64],
-    bt: NDArray[np.float64],
+    a: NDArray[Any],
+    bt: NDArray[Any],
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     bias: NDArray[np.float64],
 ) -> NDArray[Any]:
     """Codes of the dot products a[rows[s]]·bt[columns[s]] + bias[s], summed in integers and rounded once."""
-    split = spec.a.significand_bits + spec.b.significand_bits > 53
+    short = spec.a.significand_bits + spec.b.significand_bits <= 27
     out = spec.out
     sums = np.empty(rows.size)
     codes = np.empty(rows.size, out.dtype)
 
     def work(i: int, j: int) -> None:
-        exact_dots(a, bt, bias[i:j], rows[i:j], columns[i:j], split, np.empty(LIMBS, np.int64), sums[i:j])
+        exact_dots(a, bt, bias[i:j], rows[i:j], columns[i:j], short, sums[i:j])
         encode_into(sums[i:j], out.n, out.es, out.flushed, codes[i:j])
 
     run_split(work, rows.size, max(1, _GRAIN // max(1, a.shape[1])))

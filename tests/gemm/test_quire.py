@@ -90,25 +90,49 @@ def test_ties_alone_and_broken(fmt):
     assert (got[:, 1] > got[:, 2]).all()
 
 
-@pytest.mark.parametrize("path", ["filter", "certificate", "integers"])
-@pytest.mark.parametrize("spec", SPECS, ids=format_id)
-def test_each_path_gives_the_same_codes(spec, path, monkeypatch):
-    """With the filter or the certificate proving nothing, the steps after them must still be right."""
-    rng = np.random.default_rng(4)
-    a, b = normal(spec.a, rng, (6, 20)), normal(spec.b, rng, (20, 7))
-    expected = exact_matmul(spec, a, b)
-    if path != "filter":
-        original = quire.filter_codes
+def prove_nothing(monkeypatch, *steps):
+    """Leave every output in doubt after these steps, and let no step be skipped."""
+    filter_codes, filter_into, compensated = quire.filter_codes, quire.filter_into, quire.compensated_codes
 
-        def prove_nothing(*arguments):
-            codes, _ = original(*arguments)
-            return np.zeros_like(codes), np.arange(codes.size)
+    def unsure(*arguments):
+        codes, _ = filter_codes(*arguments)
+        return np.zeros_like(codes), np.arange(codes.size)
 
-        monkeypatch.setattr(quire, "filter_codes", prove_nothing)
-    if path == "integers":
+    def unsure_into(*arguments):
+        filter_into(*arguments)
+        arguments[-2][:], arguments[-1][:] = 0, True
+
+    monkeypatch.setattr(quire, "_FEW", -1)
+    monkeypatch.setattr(quire, "_WORTH_CERTIFYING", 0)
+    if "filter" in steps:
+        monkeypatch.setattr(quire, "filter_codes", unsure)
+        monkeypatch.setattr(quire, "filter_into", unsure_into)
+    if "certificate" in steps:
         monkeypatch.setattr(quire, "certified", lambda lsb, *rest: np.zeros(lsb.shape, bool))
+    if "compensated" in steps:
+        monkeypatch.setattr(
+            quire, "compensated_codes", lambda *x: (np.zeros_like(compensated(*x)[0]), np.ones(x[3].size, bool))
+        )
+
+
+STEPS = ["filter", "certificate", "compensated"]
+
+
+@pytest.mark.parametrize("own_threads", [False, True], ids=["at once", "blocks"])
+@pytest.mark.parametrize("path", range(4), ids=[*STEPS, "integers"])
+@pytest.mark.parametrize("spec", SPECS, ids=format_id)
+def test_each_path_gives_the_same_codes(spec, path, own_threads, monkeypatch):
+    """With the steps before it proving nothing, each step must still be right."""
+    rng = np.random.default_rng(4)
+    a, b, bias = (normal(spec.a, rng, (6, 20)), normal(spec.b, rng, (20, 7)), normal(spec.a, rng, (6, 1)))
+    expected = exact_matmul(spec, a, b, bias)
+    prove_nothing(monkeypatch, *STEPS[:path])
     monkeypatch.setattr(quire, "_GATHERED", 100)  # several rounds
-    assert np.array_equal(pc.matmul(spec, a, b), expected)
+    if own_threads:
+        monkeypatch.setattr(quire, "_OWN_THREADS", 0)
+        monkeypatch.setattr(quire, "_PART", 6)  # several parts
+        monkeypatch.setattr(quire, "_BLOCK", 14)  # several blocks
+    assert np.array_equal(pc.matmul(spec, a, b, bias), expected)
 
 
 def test_a_false_certificate_is_caught(monkeypatch):
@@ -116,6 +140,7 @@ def test_a_false_certificate_is_caught(monkeypatch):
     spec = pc.MacSpec(pc.posit32)
     f = spec.a
     a, b = f.encode([[2.0**90, 1.0, -(2.0**90)]]), f.encode([[1.0], [1.0], [1.0]])
+    prove_nothing(monkeypatch)
     assert pc.matmul(spec, a, b) == f.encode(1.0)
     monkeypatch.setattr(quire, "certified", lambda lsb, *rest: np.ones(lsb.shape, bool))
     assert pc.matmul(spec, a, b) != f.encode(1.0)
