@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["matmul_codes", "stacked_codes", "value_dtype"]
 
 _STEPWISE = {Fused: fused_codes, Rounded: rounded_codes, Aligned: aligned_codes}
-_ALONE = 1 << 20  # products in a matrix from which on its own call costs nothing in comparison
-_STACK = 1 << 18  # items of operands and results that are in memory for a stack at a time
+_ALONE = 1 << 21  # products in a matrix from which on its own call costs nothing in comparison
+_STACK = 1 << 19  # items of operands and results that are in memory for a stack at a time
 _GATHERED = 1 << 20  # float64 items that one round on doubtful outputs may copy
 
 
