@@ -94,9 +94,13 @@ def _read(path: Path) -> dict[str, PositArray | NDArray[Any]]:
                 raise ValueError("it says no formats; numpy.load reads archives of NumPy")
             formats = json.loads(archive[_FORMATS].item())
             entries = {name: archive[name] for name in archive.files if name != _FORMATS}
+    if not isinstance(formats, dict) or not all(isinstance(spelling, str) for spelling in formats.values()):
+        raise ValueError("the formats are not a list of names and formats")
     posits = {}
     for name, spelling in formats.items():
         fmt = PositFormat.parse(spelling)
+        if name not in entries:
+            raise ValueError(f"it lacks {name}")
         codes = entries[name]
         if codes.dtype != fmt.dtype:
             raise ValueError(f"{name} must hold codes of {fmt} as {fmt.dtype}, not {codes.dtype}")

@@ -90,8 +90,8 @@ def _wrapped(fmt: PositFormat, moved: Any, out: Any = None) -> Any:
     return PositArray.of_codes(fmt, moved) if isinstance(moved, np.ndarray) else ufuncs.result(fmt, moved)
 
 
-def _join(name: str, func: Callable[..., Any], arrays: Any, axis: Any = None, out: Any = None, **unknown: Any) -> Any:
-    ufuncs.take_nothing(name, unknown)
+def _join(name: str, func: Callable[..., Any], arrays: Any, *places: Any, out: Any = None, **options: Any) -> Any:
+    ufuncs.take_nothing(name, {key: value for key, value in options.items() if key != "axis"})
     arrays = arrays if isinstance(arrays, list | tuple | PositArray) else list(arrays)
     fmt = common_format(name, _flat([arrays, out]))
 
@@ -99,12 +99,8 @@ def _join(name: str, func: Callable[..., Any], arrays: Any, axis: Any = None, ou
         nested = isinstance(item, list | tuple) and (func is np.block or item is arrays)
         return [coded(x) for x in item] if nested else rounded_codes(fmt, item, name)
 
-    places: dict[str, Any] = {} if func not in (np.concatenate, np.stack) else {"axis": axis if axis is not None else 0}
-    if func is np.concatenate and axis is None:
-        places = {"axis": 0}
-    if out is not None:
-        places["out"] = out.codes
-    return _wrapped(fmt, func(coded(arrays), **places), out)
+    stored = {} if out is None else {"out": out.codes}
+    return _wrapped(fmt, func(coded(arrays), *places, **options, **stored), out)
 
 
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:

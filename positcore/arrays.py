@@ -231,9 +231,7 @@ class PositArray(NDArrayOperatorsMixin):
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(
-                f"PositArray: the truth of an array of shape {self.shape} is ambiguous; use any() or all()"
-            )
+            raise ValueError(f"PositArray: the truth of shape {self.shape} is ambiguous; use any() or all()")
         return bool(self.codes.item())
 
     # Conversion ----------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def _in_rationals(function: Callable[[Any, Any], Any]) -> Codes:
     def operation(fmt: PositFormat, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         x, y = np.broadcast_arrays(a, b)
         pairs, places = np.unique(x.astype(np.int64) << 32 | y, return_inverse=True)
-        codes = [function(Posit(fmt, pair >> 32), Posit(fmt, pair & 0xFFFFFFFF)).code for pair in pairs.tolist()]
+        codes = [function(Posit(fmt, p >> 32 & fmt.mask), Posit(fmt, p & fmt.mask)).code for p in pairs.tolist()]
         return np.array(codes, fmt.dtype)[places.reshape(x.shape)]
 
     return operation
