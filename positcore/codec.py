@@ -28,6 +28,7 @@ _GRAIN = 1 << 16
 _BIAS = 1023 << 52
 _MAGNITUDE = (1 << 63) - 1
 _INFINITY = 0x7FF << 52
+_NAN = 0x7FF8 << 48
 
 
 @kernel
@@ -90,18 +91,17 @@ def round_value(x: float, n: int, es: int, flushed: int) -> float:
     all, the code's last bit is the regime's, which is 0 for a run of ones and 1 for a run of zeros.
     """
     top = (n - 2) << es
-    size = float_bits(x) & _MAGNITUDE
-    clamped = min(max(size, (1023 - top) << 52), (1023 + top) << 52)
-    scaled = clamped - _BIAS
-    k = scaled >> (52 + es)
-    room = max(n - 3 - (k ^ (k >> 63)), 0)
-    dropped = 52 + es - room
-    last = (scaled >> dropped) & 1 if room > 0 else (k >> 63) & 1
-    scaled = (scaled + ((1 << (dropped - 1)) - 1) + last) >> dropped << dropped
-    value = float_from_bits(scaled + _BIAS)
-    value = -value if x < 0.0 else value
-    value = 0.0 if size <= flushed else value
-    return np.nan if size >= _INFINITY else value
+    bits = float_bits(x)
+    size = bits & _MAGNITUDE
+    scaled = min(max(size, (1023 - top) << 52), (1023 + top) << 52) - _BIAS
+    negative = scaled >> 63
+    room = n - 3 - ((scaled >> (52 + es)) ^ negative)
+    dropped = 52 + es - max(room, 0)
+    last = (scaled >> dropped) & 1 if room > 0 else negative & 1
+    rounded = (scaled + ((1 << (dropped - 1)) - 1) + last) >> dropped << dropped
+    rounded = (rounded + _BIAS) | (bits & ~_MAGNITUDE)
+    rounded = 0 if size <= flushed else rounded
+    return float_from_bits(_NAN if size >= _INFINITY else rounded)
 
 
 @kernel

@@ -47,7 +47,7 @@ def two_product(x: float, y: float) -> tuple[float, float]:
 def adjust_to_odd(nearest: float, error: float) -> float:
     """The number `nearest + error` rounded to odd, where `nearest` is it rounded to nearest."""
     bits = float_bits(nearest)
-    step = 1 if (error > 0.0) == (nearest > 0.0) else -1
+    step = (float_bits(error) ^ bits) >> 63 | 1  # away from zero where the signs agree
     inexact = error != 0.0 and bits & 1 == 0
     return float_from_bits(bits + step if inexact else bits)
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.gemm.stepwise import BLOCK, stepwise_codes
+from positcore.gemm.stepwise import BLOCK, exact_in_float64, stepwise_codes
 from positcore.jit import float_bits, float_from_bits, kernel
 from positcore.mac import Aligned, MacSpec
-from positcore.odd import two_product
+from positcore.odd import adjust_to_odd, two_product, two_sum
 from positcore.superaccumulator import LIMBS, accumulate, read
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["aligned_codes"]
 
 _NOTHING = -4000  # below every scale: the term is zero
+_LEAST = 2.0**-480  # at most every power of a nonzero term
+_WORD = 2.0**45  # 65 numbers below it have an exact sum
+_TWO_WORDS = 53 + 45 - 2 - 7  # the widest grid whose terms, and 65 of them, are two words
 _LOWEST = -1900  # below every scale, and 2^−scale is still a product of two float64s
 _EXPONENT = 0x7FF
 _FRACTION = (1 << 52) - 1
@@ -34,9 +37,14 @@ def aligned_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
     assert isinstance(unit, Aligned)
     # Truncated terms are integers below 2^(width + 2) in units of the grid; float64 adds lanes + 1 of them exactly.
     narrow = unit.width + 2 + (unit.lanes + 1).bit_length() <= 53
+    # Exact products within the square root of float64's range: one factor scales any of them, and none gets lost.
+    near = exact_in_float64(spec) and max(spec.a.max_scale + spec.b.max_scale, spec.out.max_scale) <= 480
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        if narrow:
+        if near and unit.width <= _TWO_WORDS:
+            run = _aligned_near if narrow else _aligned_near_wide
+            run(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.flushed, sums)
+        elif narrow:
             _aligned(x, y, unit.lanes, unit.width, fmt.n, fmt.es, fmt.flushed, sums)
         else:
             limbs = np.zeros(LIMBS, np.int64)
@@ -74,6 +82,75 @@ def _cut_product(x: float, y: float, grid: int) -> tuple[float, float]:
     if top != p:
         return top, 0.0
     return top, _cut(e, grid)  # p lies on the grid, so the truncation is that of its error
+
+
+@kernel
+def _power(x: float) -> float:
+    """2^scale of a posit value; 0 for zero."""
+    return float_from_bits(float_bits(x) & (_EXPONENT << 52))
+
+
+@kernel
+def _aligned_near(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any) -> None:
+    """The grid's integers in float64: exact products scaled by a power of two, floored, added exactly."""
+    top, total = np.empty(BLOCK), np.empty(BLOCK)
+    for i in range(a.shape[0]):
+        for start in range(0, b.shape[1], BLOCK):
+            acc = sums[i, start : start + BLOCK].copy()
+            for first in range(0, a.shape[1], lanes):
+                last = min(first + lanes, a.shape[1])
+                for j in range(acc.size):
+                    top[j] = max(_power(acc[j]), _LEAST)
+                for k in range(first, last):
+                    x, row = _power(a[i, k]), b[k, start : start + BLOCK]
+                    for j in range(acc.size):
+                        top[j] = max(top[j], x * _power(row[j]))
+                for j in range(acc.size):
+                    top[j] = float_from_bits(((2046 + width) << 52) - float_bits(top[j]))  # 2^width / top
+                    total[j] = np.floor(acc[j] * top[j])
+                for k in range(first, last):
+                    x, row = a[i, k], b[k, start : start + BLOCK]
+                    for j in range(acc.size):
+                        total[j] += np.floor(x * row[j] * top[j])
+                for j in range(acc.size):
+                    grid = float_from_bits((2046 << 52) - float_bits(top[j]))
+                    acc[j] = round_value(total[j] * grid, n, es, flushed)
+            sums[i, start : start + BLOCK] = acc
+
+
+@kernel
+def _aligned_near_wide(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any) -> None:
+    """As `_aligned_near`, for grids that take two float64s: a term is a multiple of 2^45 and a rest below it."""
+    top, high, low = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    unit = 1.0 / _WORD
+    for i in range(a.shape[0]):
+        for start in range(0, b.shape[1], BLOCK):
+            acc = sums[i, start : start + BLOCK].copy()
+            for first in range(0, a.shape[1], lanes):
+                last = min(first + lanes, a.shape[1])
+                for j in range(acc.size):
+                    top[j] = max(_power(acc[j]), _LEAST)
+                for k in range(first, last):
+                    x, row = _power(a[i, k]), b[k, start : start + BLOCK]
+                    for j in range(acc.size):
+                        top[j] = max(top[j], x * _power(row[j]))
+                for j in range(acc.size):
+                    top[j] = float_from_bits(((2046 + width) << 52) - float_bits(top[j]))  # 2^width / top
+                    term = np.floor(acc[j] * top[j])
+                    high[j] = np.floor(term * unit) * _WORD
+                    low[j] = term - high[j]
+                for k in range(first, last):
+                    x, row = a[i, k], b[k, start : start + BLOCK]
+                    for j in range(acc.size):
+                        term = np.floor(x * row[j] * top[j])
+                        upper = np.floor(term * unit) * _WORD
+                        high[j] += upper
+                        low[j] += term - upper
+                for j in range(acc.size):
+                    s, e = two_sum(high[j], low[j])
+                    grid = float_from_bits((2046 << 52) - float_bits(top[j]))
+                    acc[j] = round_value(adjust_to_odd(s, e) * grid, n, es, flushed)
+            sums[i, start : start + BLOCK] = acc
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.gemm.stepwise import BLOCK, stepwise_codes
+from positcore.gemm.stepwise import BLOCK, exact_in_float64, stepwise_codes
 from positcore.jit import kernel
 from positcore.mac import MacSpec
 from positcore.odd import adjust_to_odd, two_product, two_sum
@@ -22,15 +22,31 @@ def rounded_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
 
     Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
     """
+    split = not exact_in_float64(spec)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        _rounded(x, y, fmt.n, fmt.es, fmt.flushed, sums)
+        (_rounded_wide if split else _rounded)(x, y, fmt.n, fmt.es, fmt.flushed, sums)
 
     return stepwise_codes(spec, a, b, bias, sum_rows)
 
 
 @kernel
 def _rounded(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
+    """Products are exact in float64."""
+    for i in range(a.shape[0]):
+        for start in range(0, b.shape[1], BLOCK):
+            acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
+            for k in range(a.shape[1]):
+                x, row = a[i, k], b[k, start : start + BLOCK]
+                for j in range(acc.size):
+                    s, e = two_sum(acc[j], round_value(x * row[j], n, es, flushed))
+                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
+            sums[i, start : start + BLOCK] = acc
+
+
+@kernel
+def _rounded_wide(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
+    """Products of up to 60 bits: each is rounded to odd, then to the format."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises

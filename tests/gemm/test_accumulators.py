@@ -29,6 +29,8 @@ ACCUMULATORS = [
     pc.Aligned(lanes=3, width=30),
     pc.Aligned(lanes=4, width=44),
     pc.Aligned(lanes=4, width=64),
+    pc.Aligned(lanes=64, width=89),
+    pc.Aligned(lanes=2, width=90),
     pc.Aligned(lanes=8, width=256),
 ]
 
