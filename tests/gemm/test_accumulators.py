@@ -129,5 +129,7 @@ def test_order_matters_where_it_should():
     rng = np.random.default_rng(4)
     a, b = draw(pc.posit8, rng, (20, 50), "normal"), draw(pc.posit8, rng, (50, 20), "normal")
     for accumulator in ACCUMULATORS:
+        if accumulator == pc.Aligned(lanes=64, width=89):
+            continue  # all terms in one chunk, and none of them cut
         spec = pc.MacSpec(pc.posit8, pc.posit8, accumulator)
         assert not np.array_equal(pc.matmul(spec, a, b), pc.matmul(spec, a[:, ::-1], b[::-1]))
