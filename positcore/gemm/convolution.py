@@ -237,16 +237,18 @@ def _exact_over_batch(
     def accumulate(dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The sums over all tiles, and the sums of squares of the patches' elements."""
         nonlocal gather
-        sums, squares = np.zeros((len(rows), taps), dtype), np.zeros(taps)
+        sums, squares = np.zeros((taps, len(rows)), dtype), np.zeros(taps)
         for i, j, blocks in _tiles(len(x), oh, taps * ow):
             for first, last in blocks:
                 columns = unfold(x[i:j], geometry, dtype, (first, last))
                 part = rows[:, (i * oh + first) * ow : ((j - 1) * oh + last) * ow]
-                sums = sums + product_sums(part, columns.T, dtype, product=product)
+                sums = sums + product_sums(
+                    columns, part.T, dtype, product=product
+                )  # BLAS is slower with the few rows on the left
                 squares += np.square(row_norms(columns))
                 if columns.shape[1] == length:
                     gather = columns.__getitem__
-        return sums, squares
+        return np.ascontiguousarray(sums.T), squares
 
     first = working_dtype(spec, length)
     total, squares = accumulate(first)

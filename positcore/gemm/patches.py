@@ -254,7 +254,12 @@ def gather_patches(
     oh, ow = geometry.output_size((x.shape[2], x.shape[3]))
     first, last = (0, oh) if rows is None else rows
     out = np.empty((columns.size, x.shape[1] * geometry.taps))
-    _gather_patches(x, *geometry.numbers(first), last - first, ow, columns, out)
+    numbers = geometry.numbers(first)
+    run_split(
+        lambda i, j: _gather_patches(x, *numbers, last - first, ow, columns[i:j], out[i:j]),
+        columns.size,
+        max(1, _GRAIN // max(1, out.shape[1])),
+    )
     return out
 
 
@@ -263,18 +268,22 @@ def _gather_patches(
     x: Any, kh: int, kw: int, sv: int, sh: int, pv: int, ph: int, dv: int, dh: int,
     oh: int, ow: int, columns: Any, out: Any,
 ) -> None:  # fmt: skip
-    h, w = x.shape[2], x.shape[3]
+    h = x.shape[2]
     for s in range(columns.size):
         n = columns[s] // (oh * ow)
         top = columns[s] // ow % oh * sv - pv
         left = columns[s] % ow * sh - ph
-        at = 0
+        start, stop = _inside(left, dh, x.shape[3], kw)
+        base, step = np.uint64(left + np.int64(start) * dh), np.uint64(dh)
+        patch = out[s]
+        patch[:] = 0.0
         for c in range(x.shape[1]):
             for ki in range(kh):
-                for kj in range(kw):
-                    y, z = top + ki * dv, left + kj * dh
-                    out[s, at] = x[n, c, y, z] if 0 <= y < h and 0 <= z < w else 0.0
-                    at += 1
+                y = top + ki * dv
+                if 0 <= y < h:
+                    row, first = x[n, c, y], np.uint64((c * kh + ki) * kw)
+                    for j in range(stop - start):
+                        patch[first + start + j] = row[base + j * step]
 
 
 def gather_taps(x: NDArray[Any], geometry: Geometry, rows: NDArray[np.intp]) -> NDArray[np.float64]:
