@@ -6,7 +6,7 @@ else is a `TypeError` that names the function and the way around.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,22 +55,13 @@ def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
     if func in _TELLING:
         return func(*_bare(args), **_bare(kwargs))
     if func in _MOVING:
-        fmt = common_format(name, _flat([args, kwargs]))
+        fmt = common_format(name, (args, kwargs))
         return _wrapped(fmt, func(*_bare(args), **_bare(kwargs)), kwargs.get("out"))
     if func in _JOINING:
         return _join(name, func, *args, **kwargs)
     if func not in _OWN:
         raise ufuncs.undefined(name, _REMEDIES.get(func, ""))
     return _OWN[func](*args, **kwargs)
-
-
-def _flat(nested: Any) -> Iterator[Any]:
-    """The posits, and other leaves, in nested lists, tuples and dictionaries."""
-    if isinstance(nested, list | tuple | dict):
-        for item in nested.values() if isinstance(nested, dict) else nested:
-            yield from _flat(item)
-    else:
-        yield nested
 
 
 def _bare(nested: Any) -> Any:
@@ -93,7 +84,7 @@ def _wrapped(fmt: PositFormat, moved: Any, out: Any = None) -> Any:
 def _join(name: str, func: Callable[..., Any], arrays: Any, *places: Any, out: Any = None, **options: Any) -> Any:
     ufuncs.take_nothing(name, {key: value for key, value in options.items() if key != "axis"})
     arrays = arrays if isinstance(arrays, list | tuple | PositArray) else list(arrays)
-    fmt = common_format(name, _flat([arrays, out]))
+    fmt = common_format(name, (arrays, out))
 
     def coded(item: Any) -> Any:
         nested = isinstance(item, list | tuple) and (func is np.block or item is arrays)
@@ -292,8 +283,12 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 # Text ----------------------------------------------------------------------------------------------
 
 
-def _array2string(a: Any, separator: str = " ", prefix: str = "", suffix: str = "", **options: Any) -> str:
-    return layout.written(a, separator, prefix=prefix, suffix=suffix, **options)
+def _array2string(
+    a: Any, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None, separator: str = " ",
+    prefix: str = "", *, formatter: Any = None, **options: Any,
+) -> str:  # fmt: skip
+    ufuncs.take_nothing("np.array2string", {"formatter": formatter})
+    return layout.written(a, separator, max_line_width=max_line_width, prefix=prefix, **options)
 
 
 _OWN: dict[Any, Callable[..., Any]] = {

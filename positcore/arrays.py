@@ -47,7 +47,8 @@ class PositArray(NDArrayOperatorsMixin):
     nothing: they compare exact values, of any format and kind. NaR equals NaR and is below everything else, for
     `sort`, `max` and `min` too; a float nan compares with nothing.
 
-    `np.asarray(x)` gives the exact values as float64. An element is a `Posit`.
+    `np.asarray(x)` gives the exact values as float64: what NumPy does not pass on, as a list of arrays, sees those.
+    An element is a `Posit`.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ def represented(array: PositArray) -> str:
 
 def written(array: PositArray, separator: str, **layout: Any) -> str:
     """The numbers in brackets, as `numpy.array2string` lays them out by NumPy's print options; `layout` overrides."""
-    threshold = layout.get("threshold", np.get_printoptions()["threshold"])
-    edges = layout.get("edgeitems", np.get_printoptions()["edgeitems"])
+    options = {**np.get_printoptions(), **{key: value for key, value in layout.items() if value is not None}}
+    threshold, edges = options["threshold"], options["edgeitems"]
     shown = _corners(array.codes, edges) if array.size > threshold else array.codes
     texts = dict(zip(shown.reshape(-1).tolist(), to_text(array.fmt, shown).reshape(-1).tolist(), strict=True))
     width = max(map(len, texts.values()), default=0)

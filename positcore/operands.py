@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,7 @@ from positcore.format import PositFormat
 from positcore.integers import from_int
 from positcore.scalar import Posit, exact_value, round_fraction, value_of
 
-__all__ = ["common_format", "is_posit", "rounded_codes", "signed_codes", "standing", "unsigned_codes"]
+__all__ = ["common_format", "is_posit", "leaves", "rounded_codes", "signed_codes", "standing", "unsigned_codes"]
 
 _EXACT = 1 << 53  # float64 holds every integer up to here
 _LARGEST = float(np.finfo(np.float64).max)
@@ -29,13 +30,24 @@ def common_format(name: str, operands: Any) -> PositFormat:
     TypeError
         If there are two formats, or no posit.
     """
-    formats: dict[PositFormat, None] = dict.fromkeys(x.fmt for x in operands if is_posit(x))
+    formats: dict[PositFormat, None] = dict.fromkeys(x.fmt for x in leaves(operands) if is_posit(x))
     if len(formats) > 1:
         first, second, *_ = formats
         raise TypeError(f"{name}: operands must have one format, not {first} and {second}; `astype` converts")
     if not formats:
         raise TypeError(f"{name}: no operand is a posit; positcore.array rounds numbers to a format")
     return next(iter(formats))
+
+
+def leaves(nested: Any) -> Iterator[Any]:
+    """What stands in nested lists, tuples, dictionaries and arrays of objects."""
+    if isinstance(nested, np.ndarray) and nested.dtype.kind == "O":
+        nested = nested.reshape(-1).tolist()
+    if isinstance(nested, list | tuple | dict):
+        for item in nested.values() if isinstance(nested, dict) else nested:
+            yield from leaves(item)
+    else:
+        yield nested
 
 
 def is_posit(x: object) -> bool:

@@ -107,6 +107,8 @@ def _compare(name: str, ufunc: np.ufunc, a: Any, b: Any) -> Any:
 def _power(name: str, base: Any, exponent: Any) -> Any:
     if not is_posit(base) or not isinstance(exponent, int | np.integer) or isinstance(exponent, bool):
         raise TypeError(f"{name} on posits takes one integer as exponent; np.sqrt and np.reciprocal are rounded once")
+    if int(exponent) in _DIRECT_POWERS:
+        return _call(name, _DIRECT_POWERS[int(exponent)], (base,))
     codes, places = np.unique(_codes_of(base), return_inverse=True)
     powers = np.array([(Posit(base.fmt, code) ** int(exponent)).code for code in codes.tolist()], base.fmt.dtype)
     return result(base.fmt, powers[places.reshape(np.shape(base))])
@@ -204,6 +206,7 @@ _ROUNDED: dict[np.ufunc, Codes] = {
     np.floor_divide: _in_rationals(operator.floordiv), np.remainder: _in_rationals(operator.mod),
     np.sin: functions.sin, np.cos: functions.cos, np.matmul: _matmul, np.vecdot: _vecdot,
 }  # fmt: skip
+_DIRECT_POWERS = {1: np.positive, 2: np.square, -1: np.reciprocal}
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 _LOGICAL = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
 _EXTREMES = {np.maximum, np.minimum}

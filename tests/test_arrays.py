@@ -1,9 +1,11 @@
 import copy
+import doctest
 import math
 import operator
 import pickle
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -666,6 +668,25 @@ def test_errors(function, message):
         function(pc.array(pc.posit8, [1, 2]))
 
 
+def test_formats_do_not_mix_in_lists_and_objects():
+    x, other = pc.array(pc.posit8, [1, 2]), Posit(pc.posit16, 3)
+    for operand in (other, [other, 1], np.array([1, other], object), [[1, 1], (other, 1)]):
+        for function in (np.add, np.divide, np.maximum):
+            with pytest.raises(TypeError, match="operands must have one format, not posit<8,2> and posit<16,2>"):
+                function(x, operand)
+    assert posits(np.add(x, [Posit(pc.posit8, 3), 1])) == [x[0] + Posit(pc.posit8, 3), 3]
+
+
+def test_scalars_with_arrays():
+    x, p = pc.array(pc.posit8, [1, 2, 0.1]), Posit.from_value(pc.posit8, 3)
+    for function in (operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod):
+        assert posits(function(x, p)) == [function(q, p) for q in posits(x)]
+        assert posits(function(p, x)) == [function(p, q) for q in posits(x)]
+        assert posits(function(p, np.array([0.1, 2]))) == [function(p, 0.1), function(p, 2)]
+    assert (p > x).tolist() == [True, True, True]
+    assert sum(x) == x[0] + x[1] + x[2]
+
+
 def test_errors_of_range():
     x = pc.array(pc.posit8, [1, 2])
     with pytest.raises(ValueError, match=r"add: operands of shapes \(2,\) and \(3,\) do not broadcast"):
@@ -693,6 +714,9 @@ def test_text():
     assert str(x) == "[1.0 0.5 NaR]"
     assert f"{x}" == "[1.0 0.5 NaR]"
     assert np.array2string(x, separator=";") == "[1.0;0.5;NaR]"
+    assert np.array2string(x, 12) == "[1.0 0.5\n NaR]"
+    with pytest.raises(TypeError, match=r"np\.array2string on posits does not take formatter"):
+        np.array2string(x, formatter={"int": str})
     assert np.array_repr(x) == repr(x)
     assert np.array_str(x) == str(x)
     assert repr(pc.array(pc.posit8, 3)) == "PositArray(3.0, posit<8,2>)"
@@ -714,6 +738,14 @@ def test_text_of_a_large_array_formats_only_what_is_shown(monkeypatch):
     assert text.endswith("posit<32,2>)")
     with np.printoptions(threshold=4, edgeitems=1):
         assert str(pc.array(pc.posit8, [1, 2, 3, 4, 5])) == "[1.0 ... 5.0]"
+
+
+def test_the_example_of_the_docs():
+    text = (Path(__file__).parents[1] / "docs" / "numbers.md").read_text(encoding="utf-8")
+    section = text.split("## PositArray")[1].split("\n## ")[0]
+    example = section.split("```python\n")[1].split("```")[0]
+    failures, count = doctest.DocTestRunner().run(doctest.DocTestParser().get_doctest(example, {}, "docs", None, None))
+    assert (failures, count) == (0, 7)
 
 
 def _half(x):
