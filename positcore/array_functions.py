@@ -199,6 +199,13 @@ def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any
     return np.searchsorted(places, wanted, side, sorter)
 
 
+def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, **more: Any) -> Any:
+    ufuncs.take_nothing("np.isin", more)
+    fmt = element.fmt if isinstance(element, PositArray) else test_elements.fmt
+    (x, nan), (y, no_number) = (standing(fmt, v, "np.isin") for v in (element, test_elements))
+    return (np.isin(x, y[~no_number], assume_unique) & ~nan) != invert
+
+
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **other: Any) -> Any:
     low, high = (other.pop(key, None) if old is None else old for key, old in (("min", a_min), ("max", a_max)))
     ufuncs.take_nothing("np.clip", other)
@@ -228,6 +235,14 @@ def _summed(name: str, function: Callable[..., NDArray[Any]]) -> Callable[..., A
         return ufuncs.result(a.fmt, function(a.fmt, a.codes, axis, _wanted(keepdims)))
 
     return summed
+
+
+def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
+    ufuncs.take_nothing("np.diff", ends)
+    if n != 1:
+        raise ufuncs.undefined(f"np.diff with n={n}", "each difference is rounded; n=1 takes one")
+    steps = np.moveaxis(a, axis, 0)
+    return np.moveaxis(steps[1:] - steps[:-1], 0, axis)
 
 
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
@@ -299,8 +314,9 @@ _OWN: dict[Any, Callable[..., Any]] = {
     np.argpartition: _by_order(np.argpartition), np.max: _extreme("np.max", np.maximum),
     np.min: _extreme("np.min", np.minimum), np.amax: _extreme("np.amax", np.maximum),
     np.amin: _extreme("np.amin", np.minimum), np.ptp: _ptp, np.unique: _unique, np.searchsorted: _searchsorted,
-    np.clip: _clip, np.array_equal: _array_equal, np.sum: _summed("np.sum", reductions.sum),
-    np.mean: _summed("np.mean", reductions.mean), np.trace: _trace, np.dot: _dot, np.inner: _inner, np.vdot: _vdot,
+    np.clip: _clip, np.isin: _isin, np.array_equal: _array_equal, np.sum: _summed("np.sum", reductions.sum),
+    np.mean: _summed("np.mean", reductions.mean), np.trace: _trace, np.diff: _diff, np.dot: _dot, np.inner: _inner,
+    np.vdot: _vdot,
     np.outer: _outer, np.tensordot: _tensordot, np.round: _round, np.around: _round, np.array2string: _array2string,
     np.array_repr: lambda arr, *args, **kwargs: repr(arr), np.array_str: lambda a, *args, **kwargs: str(a),
 }  # fmt: skip

@@ -5,6 +5,7 @@ import operator
 import pickle
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -347,6 +348,26 @@ def test_orders_of_a_whole_array(fmt):
     assert posits(x) == in_order
 
 
+def test_membership_and_differences():
+    x = pc.array(pc.posit8, [[1, 0.1, math.nan], [3, 40, 2]])
+    assert np.isin(x, [1, 0.1, 2, math.nan]).tolist() == [[True, False, False], [False, False, True]]
+    assert np.isin(x, pc.array(pc.posit8, [0.1, math.nan])).tolist() == [[False, True, True], [False] * 3]
+    assert np.isin([1.0, 1.01, math.nan], x, invert=True).tolist() == [False, True, True]
+    assert posits(np.diff(x)) == [q - p for row in x for p, q in pairwise(row)]
+    assert posits(np.diff(x, axis=0)) == [q - p for p, q in zip(x[0], x[1], strict=True)]
+    assert np.diff(x, axis=0).shape == (1, 3)
+
+
+@pytest.mark.parametrize("fmt", [FORMATS[0], pc.posit16, pc.posit32], ids=format_id)
+def test_layout_of_memory_does_not_matter(fmt):
+    codes = np.random.default_rng(16).integers(0, 1 << fmt.n, (6, 8, 10)).astype(fmt.dtype)
+    for strange in (codes[::2, ::-1], codes.T, np.asfortranarray(codes), codes.astype(fmt.dtype.newbyteorder(">"))):
+        x, plain = PositArray(fmt, strange), PositArray(fmt, np.array(strange, fmt.dtype, order="C"))
+        assert (x < 0.3).tolist() == (plain < 0.3).tolist()
+        for function in (np.sort, np.sqrt, np.unique, lambda a: a + a[..., :1], lambda a: a.sum(0), lambda a: a.max(1)):
+            assert function(x).codes.tolist() == function(plain).codes.tolist()
+
+
 def test_clip():
     x = pc.array(pc.posit8, [-3, math.nan, 0.5, 9])
     for clipped in (x.clip(-1, 2), np.clip(x, -1, 2), np.clip(x, a_min=-1, a_max=2), np.clip(x, min=-1, max=2)):
@@ -607,6 +628,7 @@ UNDEFINED = {
     "np.save": lambda x: np.save("x.npy", x),
     "np.savez": lambda x: np.savez("x.npz", x=x),
     "np.pad with mode='mean'": lambda x: np.pad(x, 1, "mean"),
+    "np.diff with n=2": lambda x: np.diff(x, 2),
     "np.round with decimals=1": lambda x: np.round(x, 1),
 }
 
