@@ -13,7 +13,8 @@ from torch import Tensor
 from positcore.format import PositFormat
 
 __all__ = [
-    "as_codes", "check_codes", "check_floats", "check_one_device", "code_dtype", "packed", "signed", "stored_dtype",
+    "as_codes", "check_codes", "check_device", "check_floats", "check_one_device", "code_dtype", "packed", "signed",
+    "stored_dtype",
 ]  # fmt: skip
 
 _CODES = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32}
@@ -68,8 +69,10 @@ def check_codes(fmt: PositFormat, codes: Tensor, name: str) -> Tensor:
             f"{name}: codes of {fmt} must be integers, not {codes.dtype}; "
             "positcore.nn.device.encode turns numbers into codes"
         )
-    _check_device(name, codes.device)
+    check_device(name, codes.device)
     stored = codes.view(_VIEWS.get(codes.dtype, codes.dtype))
+    if codes.dtype in _VIEWS and 8 * codes.element_size() < fmt.n:
+        stored = stored.to(torch.int64) & ((1 << 8 * codes.element_size()) - 1)
     fits = codes.dtype == code_dtype(fmt) and fmt.n == 8 * fmt.dtype.itemsize
     if not fits and stored.numel():
         low, high = (int(x) for x in torch.aminmax(stored))
@@ -88,7 +91,7 @@ def check_floats(name: str, *tensors: Tensor) -> None:
             raise TypeError(f"{name}: operands must be tensors, not {type(x).__name__}")
         if not x.is_floating_point():
             raise TypeError(f"{name}: operands must be float tensors, not {x.dtype}")
-        _check_device(name, x.device)
+        check_device(name, x.device)
     check_one_device(name, *tensors)
 
 
@@ -99,6 +102,7 @@ def check_one_device(name: str, *tensors: Tensor) -> None:
         raise ValueError(f"{name}: operands must be on one device, not on {' and '.join(devices)}")
 
 
-def _check_device(name: str, device: torch.device) -> None:
+def check_device(name: str, device: torch.device) -> None:
+    """Raise a TypeError unless the device has float64 and holds numbers."""
     if device.type in _UNFIT:
         raise TypeError(f"{name}: posit operations do not run on {device}, which {_UNFIT[device.type]}")
