@@ -5,6 +5,7 @@ values of its codes and by its ties, which are the values of the odd codes of n 
 """
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -118,3 +119,13 @@ def nearest_float(number, bits, precision, low, high):
         whole = magnitude << -drop
     result = math.inf if whole.bit_length() + unit > high + 1 else math.ldexp(whole, unit)
     return -result if number < 0 else result
+
+
+def place(fmt, x):
+    """The encoding of x > 0 as a rational number of units of the last place: the code, and what is cut off."""
+    scale = x.numerator.bit_length() - x.denominator.bit_length()
+    scale -= Fraction(2) ** scale > x
+    k, exponent = divmod(scale, 1 << fmt.es)
+    regime, regime_bits = ((1 << (k + 2)) - 2, k + 2) if k >= 0 else (1, 1 - k)
+    fraction = x / Fraction(2) ** scale - 1
+    return ((regime << fmt.es) + exponent + fraction) * Fraction(2) ** (fmt.n - 1 - regime_bits - fmt.es)

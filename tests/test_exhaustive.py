@@ -1,5 +1,6 @@
 """Every code of small formats and of 16 bits: each operation against tables of exact integers (`rational_tables`)."""
 
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.scalar import round_fraction
+from positcore.scalar import round_fraction, split, value_of
 from tests import rational_tables
-from tests.rational_tables import integers, nearest, nearest_float, table
+from tests.rational_tables import integers, nearest, nearest_float, place, table
 from tests.reference import all_pairs, format_id, rounded, some_pairs, special_codes, value
 
 FLUSHES = (0, 3, 7, 64)
@@ -105,6 +106,13 @@ def test_floats_are_rounded_as_python_does():
     assert nearest_float(-65520, 0, *FLOATS["float16"]) == -float("inf")
 
 
+def test_place_agrees_with_the_codes():
+    for fmt in (pc.PositFormat(7, 1), pc.posit8, pc.PositFormat(16, 1), pc.PositFormat(32, 4)):
+        for code in special_codes(fmt).tolist():
+            if 0 < code < fmt.nar:
+                assert place(fmt, value(fmt, code)) == code
+
+
 # n ≤ 8: every operand --------------------------------------------------------------------------------
 
 
@@ -148,6 +156,26 @@ def order_of(fmt):
     values = table(fmt).values.copy()
     values[fmt.nar] = -(1 << 2000)
     return values
+
+
+@pytest.mark.parametrize("fmt", [pc.PositFormat(6, 2), pc.PositFormat(8, 4)], ids=format_id)
+def test_the_nearest_value_is_caught(fmt, monkeypatch):
+    """A planted fault: the tie where exponent bits are cut off taken for the arithmetic mean of the neighbors."""
+    values = fmt.decode(np.arange(fmt.nar, dtype=fmt.dtype))
+
+    def nearest_value(fmt, a, b):
+        x = fmt.decode(a) * fmt.decode(b)
+        upper = np.searchsorted(values, np.abs(x)).clip(1, fmt.maxpos_code)
+        codes = np.where(np.abs(x) - values[upper - 1] < values[upper] - np.abs(x), upper - 1, upper)
+        codes = np.maximum(codes, x != 0)
+        return np.where(np.isnan(x), fmt.nar, np.where(x < 0, -codes, codes) & fmt.mask).astype(fmt.dtype)
+
+    a, b = all_pairs(fmt)
+    agree = nearest_value(fmt, a, b) == pc.mul(fmt, a, b)
+    assert 0.5 < agree.mean() < 1
+    monkeypatch.setattr(pc, "mul", nearest_value)
+    with pytest.raises(pytest.fail.Exception, match=r"pc\.mul\(PositFormat"):
+        check("mul", fmt, a, b)
 
 
 # n ≤ 8 and n = 16: every code ------------------------------------------------------------------------
@@ -281,7 +309,7 @@ def floats(numbers, bits):
     return np.ldexp(result, -bits)
 
 
-@pytest.mark.parametrize("fmt", PLAIN + SMALL[-14::3] + SIXTEEN, ids=format_id)
+@pytest.mark.parametrize("fmt", SMALL + SIXTEEN, ids=format_id)
 def test_convert(fmt):
     codes = all_codes(fmt)
     targets = TARGETS if fmt.n <= 8 else [*TARGETS[3:8], TARGETS[10], *SIXTEEN]
@@ -301,7 +329,7 @@ def test_convert_to_32_bits(fmt):
     same(f"convert to {target} from", fmt, pc.convert(fmt, target, codes), expected, codes)
 
 
-@pytest.mark.parametrize("fmt", [f for f in SMALL if f.n >= 7], ids=format_id)
+@pytest.mark.parametrize("fmt", SMALL, ids=format_id)
 def test_text(fmt):
     """The decimal written for a code rounds to it, and one with a digit less does not."""
     codes = all_codes(fmt)
@@ -317,3 +345,175 @@ def test_text(fmt):
             unit = Fraction(10) ** (exponent + 1)
             below = value(fmt, code) // unit
             assert all(rounded(fmt, (below + d) * unit) != code for d in (0, 1)), text
+
+
+# n = 9..32: every kind of case -------------------------------------------------------------------------
+
+WIDE = [pc.PositFormat(9, 1)] + [pc.PositFormat(n, n % 5) for n in range(10, 33)] + [
+    pc.PositFormat(32, 0), pc.PositFormat(32, 4), pc.PositFormat(32, 2, underflow=True), pc.PositFormat(20, 2, flush=5)
+]  # fmt: skip
+EXACT = {
+    "add": lambda x, y: x + y,
+    "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y,
+    "div": lambda x, y: x / y if y else None,
+    "fma": lambda x, y, z: x * y + z,
+    "fms": lambda x, y, z: x * y - z,
+}
+ENDS = ("0", "NaR", "minpos", "-minpos", "maxpos", "-maxpos")
+SIDES = ("tie to the code below", "tie to the code above", "just below a tie", "just above a tie")
+
+
+def regime_of(fmt, code):
+    """The regime of a code: how many ones, or how many zeros."""
+    k = split(fmt, min(code, -code & fmt.mask)).k
+    return f"{k + 1} ones" if k >= 0 else f"{-k} zeros"
+
+
+def every_regime(fmt):
+    return [f"{length} {bit}" for bit in ("ones", "zeros") for length in range(1, fmt.n - (bit == "zeros"))]
+
+
+def operand_cases(fmt, code):
+    ends = dict(zip((0, fmt.nar, 1, fmt.mask, fmt.maxpos_code, fmt.nar + 1), ENDS, strict=True))
+    yield f"operand {ends.get(code)}"
+    if code not in (0, fmt.nar):
+        yield f"operand with a regime of {regime_of(fmt, code)}"
+
+
+def result_cases(fmt, x, largest):
+    """Names for the place of an exact result x; `largest` is a term of the sum that x is, or 0."""
+    if x is None:
+        yield "NaR"
+        return
+    if largest:
+        if x == 0:
+            yield "cancels to 0"
+        elif abs(x) * 2 ** (fmt.fraction_bits - 3) <= largest:
+            yield "cancels all but three bits"
+    if x == 0:
+        return
+    at = place(fmt, abs(x))
+    below = int(at)
+    if abs(x) > value(fmt, fmt.maxpos_code):
+        yield "above maxpos"
+    elif abs(x) < value(fmt, 1):
+        yield "below minpos"
+    elif at == below:
+        yield "exact"
+    else:
+        rest, regime = at - below - Fraction(1, 2), regime_of(fmt, below)
+        if rest == 0:
+            side = SIDES[below % 2]
+        elif abs(rest) <= Fraction(1, 8):
+            side = SIDES[3 if rest > 0 else 2]
+        else:
+            return
+        yield side
+        yield f"{side}, regime of {regime}"
+
+
+def codes_by_regime(fmt, rng):
+    """Positive codes below maxpos, two even and two odd of every regime where there are as many."""
+    for length in range(1, fmt.n - 1):
+        room = fmt.n - 2 - length
+        for start in (((1 << length) - 1) << (room + 1), 1 << room):
+            codes = {start + (int(rng.integers(0, 1 << room)) & ~1 | odd if room else 0) for odd in (0, 1) * 2}
+            yield from (c for c in codes if 0 < c < fmt.maxpos_code)
+
+
+def tie_operands(fmt, rng):
+    """a, b, c such that a·b + c lies on a tie above c, and beside it: ±c by a sum of half a unit, or what there is."""
+    longer = (lambda c: value_of(pc.PositFormat(fmt.n + 1, fmt.es), 2 * c + 1)) if fmt.n < 32 else None
+    for c in codes_by_regime(fmt, rng):
+        low, high = value(fmt, c), value(fmt, c + 1)
+        tie = longer(c) if longer else tie_between(low, high)
+        step = tie - low
+        if step.numerator == 1 or (step.denominator == 1 and step.numerator & (step.numerator - 1) == 0):
+            scale = step.numerator.bit_length() - step.denominator.bit_length()
+            a, b = (rounded(fmt, Fraction(2) ** s) for s in (scale // 2, scale - scale // 2))
+        else:
+            a, b = rounded(fmt, step / low), c
+        for near in (a, a + 1, a - 1):
+            yield near, b, c
+            yield -near & fmt.mask, b, -c & fmt.mask
+
+
+def tie_between(low, high):
+    """The tie of neighbors: the mean of their scales where the exponent is cut, else of the values."""
+    ratio = high / low
+    return low * Fraction(2) ** ((ratio.numerator.bit_length() - 1) // 2) if ratio >= 4 else (low + high) / 2
+
+
+def wide_operands(fmt, rng):
+    """Operands of each operation."""
+    special = special_codes(fmt)
+    ends = [0, fmt.nar, 1, fmt.mask, fmt.maxpos_code, fmt.nar + 1]
+    a, b = some_pairs(fmt, rng, 150)
+    other = rng.integers(0, 1 << fmt.n, special.size)
+    powers = fmt.encode(2.0 ** rng.integers(-fmt.max_scale // 2, fmt.max_scale // 2 + 1, 400))
+    a, b = (np.concatenate(x).astype(fmt.dtype) for x in (
+        (a, ends * 6, special, other, rng.integers(0, 1 << fmt.n, 400)), (b, np.repeat(ends, 6), other, special, powers)
+    ))  # fmt: skip
+    x, y, z = (np.array(column, fmt.dtype) for column in zip(*tie_operands(fmt, rng), strict=True))
+    one = np.full_like(x, fmt.nar >> 1)
+    half = pc.mul(fmt, x, y)  # exact wherever half a unit of c is a code
+    third = rng.integers(0, 1 << fmt.n, a.size).astype(fmt.dtype)
+    third[::3] = pc.neg(fmt, pc.mul(fmt, a, b))[::3]
+    third[1::3] = rng.choice(special, third[1::3].size)
+    triples = [
+        np.concatenate(pair) for pair in ((x, a, special, one), (y, b, one[: special.size], z), (z, third, special, z))
+    ]
+    return {
+        "add": [np.concatenate(pair) for pair in ((a, z), (b, half))],
+        "sub": [np.concatenate(pair) for pair in ((a, a, z), (b, pc.neg(fmt, b), pc.neg(fmt, half)))],
+        "mul": [a, b],
+        "div": [a, b],
+        "fma": triples,
+        "fms": [triples[0], triples[1], pc.neg(fmt, triples[2])],
+    }
+
+
+def required_cases(fmt, name):
+    """The names that the vectors of an operation must bring up."""
+    cases = {f"operand {end}" for end in ENDS} | {f"operand with a regime of {r}" for r in every_regime(fmt)}
+    cases |= {"NaR", "exact", "above maxpos", *SIDES}
+    if name in ("mul", "div", "fma", "fms"):
+        cases.add("below minpos")
+    if name not in ("mul", "div"):
+        cases |= {"cancels to 0", "cancels all but three bits"}
+    if name in ("fma", "fms"):
+        last = {f"{fmt.n - 2} zeros": SIDES[0], f"{fmt.n - 2} ones": SIDES[1]}  # of one code, an odd or an even one
+        cases |= {f"{s}, regime of {r}" for s in SIDES for r in every_regime(fmt) if s != last.get(r)}
+        cases -= {f"{s}, regime of {fmt.n - 1} ones" for s in SIDES}  # maxpos, beyond which there is no tie
+    return cases
+
+
+def missing_cases(fmt, name, operands):
+    """The required names that no vector brings up, and the exact codes."""
+    counts = Counter()
+    expected = []
+    for codes in zip(*[x.tolist() for x in operands], strict=True):
+        values = [value(fmt, c) for c in codes]
+        x = None if None in values else EXACT[name](*values)
+        expected.append(fmt.nar if x is None else rounded(fmt, x))
+        for code in codes:
+            counts.update(operand_cases(fmt, code))
+        counts.update(result_cases(fmt, x, 0 if x is None or name in ("mul", "div") else abs(values[-1])))
+    return sorted(required_cases(fmt, name) - set(counts)), np.array(expected, fmt.dtype)
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("fmt", WIDE, ids=format_id)
+def test_every_kind_of_case(fmt, name):
+    operands = wide_operands(fmt, np.random.default_rng(62))[name]
+    missing, expected = missing_cases(fmt, name, operands)
+    same(name, fmt, getattr(pc, name)(fmt, *operands), expected, *operands)
+    assert not missing, f"{name} {fmt}: no vector for {missing}"
+
+
+def test_random_vectors_alone_would_not_do():
+    fmt = pc.posit32
+    operands = np.random.default_rng(63).integers(0, 1 << 32, (2, 1000)).astype(np.uint32)
+    missing, _ = missing_cases(fmt, "fma", [*operands, operands[0]])
+    assert {"operand NaR", "operand maxpos", "cancels to 0", "tie to the code above, regime of 9 zeros"} <= set(missing)

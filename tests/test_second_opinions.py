@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
+from tests.rational_tables import place
 from tests.reference import all_pairs, exact, rounded, some_pairs, special_codes, value
 
 PAIRS = 10000
@@ -46,23 +47,6 @@ def tally(request, tallies):
 
 
 # Where a result lies ---------------------------------------------------------------------------------
-
-
-def place(fmt, x):
-    """The encoding of x > 0 as a rational number of units of the last place: the code, and what is cut off."""
-    scale = x.numerator.bit_length() - x.denominator.bit_length()
-    scale -= Fraction(2) ** scale > x
-    k, exponent = divmod(scale, 1 << fmt.es)
-    regime, regime_bits = ((1 << (k + 2)) - 2, k + 2) if k >= 0 else (1, 1 - k)
-    fraction = x / Fraction(2) ** scale - 1
-    return ((regime << fmt.es) + exponent + fraction) * Fraction(2) ** (fmt.n - 1 - regime_bits - fmt.es)
-
-
-def test_place_agrees_with_the_codes():
-    for fmt in (pc.PositFormat(7, 1), pc.posit8, pc.PositFormat(16, 1)):
-        for code in special_codes(fmt).tolist():
-            if 0 < code < fmt.nar:
-                assert place(fmt, value(fmt, code)) == code
 
 
 def at_the_ends(fmt, code):
