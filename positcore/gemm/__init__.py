@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def matmul(spec: MacSpec, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = N
     a, b = _check_codes(spec, a, b)
     shape = _result_shape(a.shape, b.shape)
     start = None if bias is None else _check_bias(spec, bias, shape)
-    dtype = value_dtype(spec, a.shape[-1] + 1)
+    dtype = value_dtype(spec, a.shape[-1] + 1, prod(shape) if a.ndim == b.ndim == 2 else 1)
     x, y = decode(spec.a, a, dtype), decode(spec.b, b, dtype)
     z = None if start is None else decode(spec.a, start, dtype)
     if a.ndim == b.ndim == 2:

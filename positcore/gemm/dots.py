@@ -16,7 +16,7 @@ __all__ = ["column_norms", "gathered_columns", "paired_dots", "row_norms"]
 
 _GRAIN = 1 << 15
 _STRIP = 1 << 11
-_TILE = 32
+_TILE = 16
 
 
 def row_norms(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -89,11 +89,15 @@ def _paired_dots(a: Any, bt: Any, rows: Any, columns: Any, out: Any) -> None:
 
 @kernel
 def _gather_columns(b: Any, columns: Any, out: Any) -> None:
-    """In tiles, so that what a row of b brings into the cache is used before it goes."""
+    """By tiles that are turned in a buffer, so that each line of the cache is read and written once."""
+    tile = np.empty((_TILE, _TILE), b.dtype)
     for first in range(0, out.shape[0], _TILE):
-        last = min(first + _TILE, out.shape[0])
+        wide = min(_TILE, out.shape[0] - first)
         for start in range(0, b.shape[0], _TILE):
-            for s in range(first, last):
-                j = columns[s]
-                for k in range(start, min(start + _TILE, b.shape[0])):
-                    out[s, k] = b[k, j]
+            tall = min(_TILE, b.shape[0] - start)
+            for k in range(tall):
+                for s in range(wide):
+                    tile[s, k] = b[start + k, columns[first + s]]
+            for s in range(wide):
+                for k in range(tall):
+                    out[first + s, start + k] = tile[s, k]

@@ -97,8 +97,20 @@ def bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.
     """The largest |bias| of each row; NaR does not count, it shows in the sum itself."""
     if bias is None or 0 in shape:
         return np.zeros(shape[0])
-    sizes = np.fmax.reduce(np.abs(np.atleast_1d(bias)).astype(np.float64), axis=-1)
-    return np.array(np.broadcast_to(np.nan_to_num(sizes), shape[:1]))
+    by_rows = np.atleast_2d(bias)
+    sizes = np.empty(len(by_rows))
+    _largest_sizes(by_rows, sizes)
+    return sizes if sizes.size == shape[0] else np.full(shape[0], sizes[0])
+
+
+@kernel
+def _largest_sizes(rows: Any, out: Any) -> None:
+    for i in range(rows.shape[0]):
+        largest = 0.0
+        for j in range(rows.shape[1]):
+            size = abs(np.float64(rows[i, j]))
+            largest = size if size > largest else largest
+        out[i] = largest
 
 
 @kernel

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.gemm.aligned import aligned_codes
-from positcore.gemm.certificate import certified, smallest_lsb
-from positcore.gemm.dots import paired_dots, row_norms
+from positcore.gemm.dots import row_norms
 from positcore.gemm.filter import filter_codes
 from positcore.gemm.fused import fused_codes
-from positcore.gemm.quire import Product, check_capacity, exact_codes, product_sums, quire_codes, working_dtype
+from positcore.gemm.quire import (
+    Doubtful,
+    Product,
+    check_capacity,
+    part_of,
+    product_sums,
+    quire_codes,
+    settle,
+    working_dtype,
+)
 from positcore.gemm.rounded import rounded_codes
 from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 
@@ -27,13 +35,14 @@ _STACK = 1 << 19  # items of operands and results that are in memory for a stack
 _GATHERED = 1 << 20  # float64 items that one round on doubtful outputs may copy
 
 
-def value_dtype(spec: MacSpec, length: int) -> np.dtype[Any]:
-    """The dtype in which operands of dot products of `length` terms are best given."""
-    return working_dtype(spec, length) if isinstance(spec.accumulator, Quire) else np.dtype(np.float64)
+def value_dtype(spec: MacSpec, length: int, outputs: int = 1) -> np.dtype[Any]:
+    """The dtype in which the operands of so many dot products of `length` terms are best given."""
+    quire = isinstance(spec.accumulator, Quire)
+    return working_dtype(spec, length, part_of(length, outputs)) if quire else np.dtype(np.float64)
 
 
 def matmul_codes(
-    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product = np.matmul
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product | None = None
 ) -> NDArray[Any]:
     """The codes (M, N) of round(bias + A·B); a quire is proven from the matrix product `product`.
 
@@ -43,8 +52,8 @@ def matmul_codes(
     a, b : ndarray of float64 or float32, (M, K) and (K, N)
         Values of the input formats; nan is NaR.
     bias : ndarray that broadcasts to (M, N), optional
-    product : callable
-        The matrix product of two arrays of float32 or of float64.
+    product : callable, optional
+        The matrix product of two arrays of float32 or of float64; NumPy's unless told.
     """
     if isinstance(spec.accumulator, Quire):
         return quire_codes(spec, a, b, bias, product)
@@ -52,7 +61,7 @@ def matmul_codes(
 
 
 def stacked_codes(
-    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product = np.matmul
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product | None = None
 ) -> NDArray[Any]:
     """As `matmul_codes`, for stacks of matrices whose leading dimensions broadcast.
 
@@ -64,8 +73,8 @@ def stacked_codes(
     spec : MacSpec
     a, b : ndarray of float64 or float32, (..., M, K) and (..., K, N)
     bias : ndarray that broadcasts to (..., M, N), optional
-    product : callable
-        The matrix product of two arrays of float32 or of float64, and of two stacks of them.
+    product : callable, optional
+        The matrix product of two arrays of float32 or of float64, and of two stacks of them; NumPy's unless told.
 
     Returns
     -------
@@ -108,37 +117,26 @@ def _matrices(x: NDArray[Any], batch: tuple[int, ...], start: int, stop: int) ->
 
 
 def _proven_together(
-    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None, length: int, product: Product
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None, length: int, product: Product | None
 ) -> NDArray[Any]:
     """The quire's codes of a stack (S, M, K) times (S, K, N) plus (S, M, N): the steps of `positcore.gemm.quire`."""
     (m, k), n = a.shape[1:], b.shape[2]
     rows = row_norms(a.reshape(len(a) * m, k)).reshape(len(a), m, 1)
-    sizes = rows * np.sqrt(np.einsum("skn,skn->sn", b, b, dtype=np.float64))[:, None, :]
-    if bias is not None:
-        sizes += np.abs(bias)
-    one, sizes = np.ones(1), sizes.reshape(-1)
-    computed = product_sums(a, b, working_dtype(spec, length), product=product, bias=bias).reshape(-1)
-    codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)[:2]
+    sizes = (rows * np.sqrt(np.einsum("skn,skn->sn", b, b, dtype=np.float64))[:, None, :]).reshape(-1)
+    one, reach = np.ones(1), sizes if bias is None else sizes + np.abs(bias).reshape(-1)
+    multiply = product or np.matmul
+    computed = product_sums(a, b, working_dtype(spec, length), product=multiply, bias=bias).reshape(-1)
+    codes, doubtful = filter_codes(spec.out, computed[None], length, one, reach)
     if computed.dtype == np.float32 and 8 * doubtful.size > computed.size:
-        computed = product_sums(a, b, np.dtype(np.float64), product=product, bias=bias).reshape(-1)
-        codes, doubtful = filter_codes(spec.out, computed[None], length, one, sizes)[:2]
+        computed = product_sums(a, b, np.dtype(np.float64), product=multiply, bias=bias).reshape(-1)
+        codes, doubtful = filter_codes(spec.out, computed[None], length, one, reach)
     codes = codes.reshape(-1)
     step = max(1, _GATHERED // max(1, k))
     for start in range(0, doubtful.size, step):
-        chosen = doubtful[start : start + step]
-        s, i, j = np.unravel_index(chosen, (len(a), m, n))
-        x, y = (np.ascontiguousarray(v, np.float64) for v in (a[s, i], b[s, :, j]))
-        terms = np.zeros(chosen.size) if bias is None else bias[s, i, j].astype(np.float64)
-        values = computed[chosen]
-        if computed.dtype == np.float32:
-            pairs = np.arange(chosen.size)
-            values = paired_dots(x, y, pairs, pairs) + terms
-            again, left = filter_codes(spec.out, values[None], length, one, sizes[chosen])[:2]
-            codes[chosen] = again[0]
-            chosen, x, y, terms, values = chosen[left], x[left], y[left], terms[left], values[left]
-        lsb = smallest_lsb(x) * smallest_lsb(y)
-        sure = certified(lsb, sizes[chosen], None if bias is None else terms)
-        codes[chosen[sure]] = spec.out.encode(values[sure])
-        rest = np.flatnonzero(~sure)
-        codes[chosen[rest]] = exact_codes(spec, x, y, rest, rest, terms[rest])
+        at = doubtful[start : start + step]
+        s, i, j = np.unravel_index(at, (len(a), m, n))
+        terms = np.zeros(at.size) if bias is None else bias[s, i, j].astype(np.float64)
+        pair = np.arange(at.size)
+        left = Doubtful(at, pair, pair, sizes[at], terms, computed[at].astype(np.float64))
+        settle(spec, codes, left, length, a[s, i], b[s, :, j], computed.dtype == np.float64)
     return codes.reshape(len(a), m, n)

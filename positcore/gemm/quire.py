@@ -16,6 +16,7 @@ that it returns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Gather", "Product", "check_capacity", "exact_codes", "product_sums", "quire_codes", "quire_values", "resolve",
-    "working_dtype",
+    "Doubtful", "Gather", "Product", "check_capacity", "exact_codes", "part_of", "product_sums", "quire_codes",
+    "quire_values", "resolve", "settle", "working_dtype",
 ]  # fmt: skip
 
 Product = Callable[[Any, Any], Any]
@@ -47,23 +48,34 @@ _GRAIN = 1 << 14
 _PART = 256  # terms that are summed in float32 before they are added in float64
 _BLOCK = 1 << 19  # sums that a thread has in memory at a time
 _OWN_THREADS = 1 << 22  # products from which a matrix product pays for being split over our own threads
+_MUCH_DOUBT = 2.0**-10
 _FEW = 1 << 15  # terms of doubtful outputs that are summed in integers sooner than anything is proven about them
 _WORTH_CERTIFYING = 1  # doubtful outputs for each operand, from which looking at the operands' last bits pays
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 
 
+@lru_cache(maxsize=1024)
 def working_dtype(spec: MacSpec, length: int, part: int | None = None) -> np.dtype[Any]:
     """The dtype in which dot products of `length` terms are best summed first: float32 or float64.
 
     float32 where it holds the operands, no product or sum leaves its range, and the bound leaves few outputs
-    in doubt: a share of about part·√length·2^(significand bits of the output − 22), for random signs and sums of
-    `part` terms at a time (all, unless told).
+    in doubt, when `part` terms are summed at a time (all, unless told).
     """
-    a, b, out = spec.a, spec.b, spec.out
+    a, b = spec.a, spec.b
     held = a.tensor_dtype == b.tensor_dtype == _FLOAT32 and a.max_scale + b.max_scale <= 80
-    terms = min(length, part or length)
-    return _FLOAT32 if held and terms * length**0.5 * 2.0**out.significand_bits <= 2.0**17 else _FLOAT64
+    return _FLOAT32 if held and _doubt(spec, length, part or length, _FLOAT32) <= 2.0**-5 else _FLOAT64
+
+
+def part_of(length: int, outputs: int) -> int:
+    """The terms that are summed at a time in float32: all, or where so many dot products are blocks' work, some."""
+    return length if outputs * length < _OWN_THREADS else _PART
+
+
+def _doubt(spec: MacSpec, length: int, part: int, dtype: np.dtype[Any]) -> float:
+    """About the share of outputs left in doubt, for terms of random signs and sums of `part` terms at a time."""
+    exponent = spec.out.significand_bits + (2 if dtype == _FLOAT32 else -27)
+    return float(min(part, length) * length**0.5 * 2.0 ** (exponent - 24))
 
 
 def quire_codes(
@@ -145,16 +157,16 @@ def _filtered_product(
     product: Product | None,
 ) -> _Filtered:
     """The first sums and what the filter says of them; large ones in blocks of rows, each on one thread."""
-    if product is not None or a.shape[0] * a.shape[1] * b.shape[1] < _OWN_THREADS:
+    if product is not None or a.shape[0] * b.shape[1] * length < _OWN_THREADS:
 
         def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
             return product_sums(a, b, dtype, product=product or np.matmul, bias=bias)
 
         return _filtered_sums(spec, sums, length, rows, columns, bias)
-    dtype = working_dtype(spec, length, _PART)
-    first = _filtered_blocks(spec, a, b, bias, rows, columns, dtype, _PART if dtype == _FLOAT32 else length)
+    dtype = working_dtype(spec, length, part_of(length, a.shape[0] * b.shape[1]))
+    first = _filtered_blocks(spec, a, b, bias, rows, columns, length, dtype)
     if dtype == _FLOAT32 and 8 * first.doubtful.size > first.codes.size:
-        first = _filtered_blocks(spec, a, b, bias, rows, columns, _FLOAT64, length)
+        first = _filtered_blocks(spec, a, b, bias, rows, columns, length, _FLOAT64)
     return first
 
 
@@ -182,11 +194,13 @@ def _filtered_blocks(
     bias: NDArray[Any] | None,
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
+    length: int,
     dtype: np.dtype[Any],
-    part: int,
 ) -> _Filtered:
-    """Sums in parts of `part` terms, in `dtype`; no more than `_BLOCK` outputs a thread are held, all parts of them."""
+    """Sums in `dtype`, in parts where that spares much doubt; a thread holds those of `_BLOCK` outputs at a time."""
     x, y = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    in_parts = dtype == _FLOAT32 or _doubt(spec, length, length, dtype) > _MUCH_DOUBT
+    part = _PART if in_parts else x.shape[1]
     shape = (len(x), y.shape[1])
     codes = np.empty(shape, spec.out.dtype)
     sizes, start = bias_sizes(bias, shape), None if bias is None else np.broadcast_to(bias, shape)
@@ -260,18 +274,19 @@ class _Filtered(NamedTuple):
     precise: bool  # whether they were summed in float64
 
 
-class _Doubtful(NamedTuple):
+class Doubtful(NamedTuple):
     """Outputs in doubt, an array item each."""
 
-    at: NDArray[np.intp]  # where in the result
-    row: NDArray[np.intp]  # of the gathered operands
+    at: NDArray[np.intp]  # where in the flat result
+    row: NDArray[np.intp]  # which of the gathered operands
     column: NDArray[np.intp]
     size: NDArray[np.float64]  # the product of the operands' norms
     bias: NDArray[np.float64]
     value: NDArray[np.float64]  # as computed
 
-    def among(self, chosen: NDArray[Any]) -> _Doubtful:
-        return _Doubtful(*(column[chosen] for column in self))
+    def among(self, chosen: NDArray[Any]) -> Doubtful:
+        """Those that an index or a mask chooses."""
+        return Doubtful(*(column[chosen] for column in self))
 
 
 def _settle(
@@ -296,31 +311,26 @@ def _settle(
         i, j = np.divmod(at, codes.shape[1])
         used_rows, row = _compact(i, codes.shape[0])
         used_columns, column = _compact(j, codes.shape[1])
-        left = _Doubtful(
+        left = Doubtful(
             at, row, column, rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[start : start + step]
         )
         a, bt = gather_rows(used_rows), gather_columns(used_columns)
-        _settle_round(spec, codes.reshape(-1), left, length, a, bt, precise)
+        settle(spec, codes.reshape(-1), left, length, a, bt, precise)
     return codes
 
 
-def _settle_round(
-    spec: MacSpec,
-    codes: NDArray[Any],
-    left: _Doubtful,
-    length: int,
-    a: NDArray[Any],
-    bt: NDArray[Any],
-    precise: bool,
+def settle(
+    spec: MacSpec, codes: NDArray[Any], left: Doubtful, length: int, a: NDArray[Any], bt: NDArray[Any], precise: bool
 ) -> None:
-    """Complete some codes of the flat result, whose operands are rows of `a` and `bt`."""
+    """Compute those of the flat `codes` that are in doubt, from their operands among the rows of `a` and `bt`.
+
+    `length` is that of the dot products, a bias counted; `precise` says that `left.value` was summed in float64.
+    """
     if left.at.size * length > _FEW:
         if not precise:
             values = paired_dots(a, bt, left.row, left.column) + left.bias
-            proven, doubtful = filter_codes(
-                spec.out, values[:, None], length, left.size, np.ones(1), left.bias[:, None]
-            )
-            codes[left.at] = proven[:, 0]
+            proven, doubtful = filter_codes(spec.out, values[None], length, np.ones(1), left.size + np.abs(left.bias))
+            codes[left.at] = proven[0]
             left = left._replace(value=values).among(doubtful)
         if left.at.size > _WORTH_CERTIFYING * (len(a) + len(bt)):
             lsb = smallest_lsb(a)[left.row] * smallest_lsb(bt)[left.column]
