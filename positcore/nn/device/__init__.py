@@ -8,7 +8,7 @@ Codes are integer tensors; results are in PyTorch's twin of `PositFormat.dtype` 
     total = device.add(fmt, codes, codes)
     products = device.matmul(spec, a, b)
 
-Nothing is copied to the host and nothing falls back to the CPU; work is done in blocks of bounded memory. Devices need
+No data are copied to the host and nothing falls back to the CPU; work is done in blocks of bounded memory. Devices need
 IEEE float64 (CUDA has it, Apple's MPS has not), and for matrix products a BLAS that `device.product` describes.
 Operations on float tensors that hold posit values are in `device.values`, `device.quantize` and `device.values_matmul`.
 """

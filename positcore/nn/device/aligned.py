@@ -108,7 +108,7 @@ def _cut(x: Tensor, grid: Tensor) -> Tensor:
     exponent = exponent_field(x) - 1023
     step = power_of_two(grid)
     lost = (grid - exponent + 52).clamp_(0, 52)
-    kept = float_from_bits(bits & torch.bitwise_left_shift(-1, lost))
+    kept = float_from_bits(bits & (torch.full_like(lost, -1) << lost))
     kept = torch.where((x < 0.0) & (kept != x), kept - step, kept)
     kept = torch.where(exponent < grid, torch.where(x < 0.0, -step, 0.0), kept)
     return torch.where((x == 0.0) | (exponent - 52 >= grid), x, kept)

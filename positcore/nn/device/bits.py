@@ -43,7 +43,7 @@ def leading_zeros(x: Tensor) -> Tensor:
 
 def ones_below(place: Tensor) -> Tensor:
     """2^place − 1 for int64 places 0..62."""
-    return torch.bitwise_left_shift(1, place) - 1
+    return (torch.ones_like(place) << place) - 1
 
 
 def power_of_two(scale: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Matrix products on a device: `matmul` and `dot` on codes, `values_matmul` on float tensors that hold posit values.
 
-By the accumulator of a `MacSpec`, bit for bit as `positcore.matmul`; outputs are worked on tile by tile.
+By the accumulator of a `MacSpec`, bit for bit as `positcore.matmul`. Operands are held in float64, eight bytes an
+element; outputs are worked on tile by tile.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from positcore.nn.device.bits import power_of_two
+
 __all__ = ["check_product", "float64_product"]
 
 _SWITCH = "CUBLAS_EMULATE_DOUBLE_PRECISION"
@@ -54,7 +56,7 @@ def check_product(device: torch.device, product: Callable[[Tensor, Tensor], Tens
     whole = torch.randint(1 - limit, limit, (2, _SIDE, _SIDE), generator=generator)
     powers = torch.randint(-400, 401, (_SIDE, _SIDE), generator=generator)
     a, b = whole.to(device)
-    wide = torch.ldexp((2 * b + 1).double() / 3.0, powers.to(device))
+    wide = (2 * b + 1).double() / 3.0 * power_of_two(powers.to(device))
     single = (2 * a[0] + 1).double() / 3.0
     sums = torch.zeros_like(a)
     for i in range(0, _SIDE, _PIECE):
