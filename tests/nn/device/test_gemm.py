@@ -157,6 +157,28 @@ def test_tiles_layouts_and_shapes_do_not_matter(accumulator, device, monkeypatch
     assert same(dev.matmul(spec, x, y, z), expected)
 
 
+def test_pytorch_switches_do_not_matter(device):
+    """Autocast and lower precision of float32 do not touch float64; deterministic mode has all operations."""
+    spec = pc.MacSpec(pc.posit32)
+    a, b = operands(spec, "uniform", 25)
+    x, y = on(device, a, b)
+    before = torch.get_float32_matmul_precision(), torch.get_default_dtype()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        torch.set_default_dtype(torch.bfloat16)
+        with torch.autocast(device.type, torch.bfloat16), torch.inference_mode():
+            assert same(dev.matmul(spec, x, y), pc.matmul(spec, a, b))
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.set_default_dtype(before[1])
+    if device.type == "cpu":  # on a GPU, cuBLAS wants a workspace configured before it starts
+        torch.use_deterministic_algorithms(True)
+        try:
+            assert same(dev.matmul(spec, x, y), pc.matmul(spec, a, b))
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize("accumulator", ACCUMULATORS, ids=str)
 def test_empty(accumulator, device):
     spec = pc.MacSpec(pc.posit8, pc.posit16, accumulator)
