@@ -1,5 +1,6 @@
 """Every code of small formats and of 16 bits: each operation against tables of exact integers (`rational_tables`)."""
 
+import math
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
+from positcore import arithmetic
 from positcore.scalar import round_fraction, split, value_of
 from tests import rational_tables
 from tests.rational_tables import integers, nearest, nearest_float, place, table
@@ -111,6 +113,11 @@ def test_place_agrees_with_the_codes():
         for code in special_codes(fmt).tolist():
             if 0 < code < fmt.nar:
                 assert place(fmt, value(fmt, code)) == code
+                if fmt.n < 32:
+                    longer = pc.PositFormat(fmt.n + 1, fmt.es)
+                    assert (
+                        place(fmt, value_of(longer, 2 * code + 1)) == code + Fraction(1, 2) or code == fmt.maxpos_code
+                    )
 
 
 # n ≤ 8: every operand --------------------------------------------------------------------------------
@@ -358,10 +365,17 @@ EXACT = {
     "mul": lambda x, y: x * y,
     "div": lambda x, y: x / y if y else None,
     "fma": lambda x, y, z: x * y + z,
-    "fms": lambda x, y, z: x * y - z,
+    "sqrt": lambda x: root(x) if x >= 0 else None,
 }
 ENDS = ("0", "NaR", "minpos", "-minpos", "maxpos", "-maxpos")
 SIDES = ("tie to the code below", "tie to the code above", "just below a tie", "just above a tie")
+
+
+def root(x):
+    """√x, or, if it is irrational, a number on the same side of every tie."""
+    scaled = int(x * (1 << 1024))  # exact: no posit has a bit below 2^−1024
+    floor = math.isqrt(scaled)
+    return Fraction(2 * floor + (floor * floor != scaled), 1 << 513)
 
 
 def regime_of(fmt, code):
@@ -423,12 +437,10 @@ def codes_by_regime(fmt, rng):
 
 
 def tie_operands(fmt, rng):
-    """a, b, c such that a·b + c lies on a tie above c, and beside it: ±c by a sum of half a unit, or what there is."""
-    longer = (lambda c: value_of(pc.PositFormat(fmt.n + 1, fmt.es), 2 * c + 1)) if fmt.n < 32 else None
+    """a, b, c such that a·b + c is the tie above the code c, or the like of −c, or what lies beside it."""
     for c in codes_by_regime(fmt, rng):
-        low, high = value(fmt, c), value(fmt, c + 1)
-        tie = longer(c) if longer else tie_between(low, high)
-        step = tie - low
+        low = value(fmt, c)
+        step = tie_above(fmt, c) - low
         if step.numerator == 1 or (step.denominator == 1 and step.numerator & (step.numerator - 1) == 0):
             scale = step.numerator.bit_length() - step.denominator.bit_length()
             a, b = (rounded(fmt, Fraction(2) ** s) for s in (scale // 2, scale - scale // 2))
@@ -439,8 +451,9 @@ def tie_operands(fmt, rng):
             yield -near & fmt.mask, b, -c & fmt.mask
 
 
-def tie_between(low, high):
-    """The tie of neighbors: the mean of their scales where the exponent is cut, else of the values."""
+def tie_above(fmt, code):
+    """Between neighbors: the mean of their scales where the exponent is cut, else that of the values."""
+    low, high = value(fmt, code), value(fmt, code + 1)
     ratio = high / low
     return low * Fraction(2) ** ((ratio.numerator.bit_length() - 1) // 2) if ratio >= 4 else (low + high) / 2
 
@@ -470,23 +483,38 @@ def wide_operands(fmt, rng):
         "mul": [a, b],
         "div": [a, b],
         "fma": triples,
-        "fms": [triples[0], triples[1], pc.neg(fmt, triples[2])],
+        "sqrt": [np.concatenate([special, a, near_squares(fmt, rng)])],
     }
+
+
+def near_squares(fmt, rng):
+    """Squares of codes and the codes nearest to squares of ties, and their neighbors."""
+    codes = rng.integers(1, fmt.maxpos_code, 300).tolist()
+    squares = [value(fmt, c) ** 2 for c in codes] + [tie_above(fmt, c) ** 2 for c in codes]
+    near = np.array([rounded(fmt, x) for x in squares])
+    return (np.concatenate([near, near - 1, near + 1]) & fmt.mask).astype(fmt.dtype)
 
 
 def required_cases(fmt, name):
     """The names that the vectors of an operation must bring up."""
     cases = {f"operand {end}" for end in ENDS} | {f"operand with a regime of {r}" for r in every_regime(fmt)}
+    if name == "sqrt":  # which has no ties, and stays between minpos and maxpos
+        return cases | {"NaR", "exact", *SIDES[2:]}
     cases |= {"NaR", "exact", "above maxpos", *SIDES}
-    if name in ("mul", "div", "fma", "fms"):
+    if name in ("mul", "div", "fma"):
         cases.add("below minpos")
     if name not in ("mul", "div"):
         cases |= {"cancels to 0", "cancels all but three bits"}
-    if name in ("fma", "fms"):
-        last = {f"{fmt.n - 2} zeros": SIDES[0], f"{fmt.n - 2} ones": SIDES[1]}  # of one code, an odd or an even one
-        cases |= {f"{s}, regime of {r}" for s in SIDES for r in every_regime(fmt) if s != last.get(r)}
-        cases -= {f"{s}, regime of {fmt.n - 1} ones" for s in SIDES}  # maxpos, beyond which there is no tie
+    if name == "fma":
+        cases |= every_boundary(fmt)
     return cases
+
+
+def every_boundary(fmt):
+    """Ties and both their sides, above codes of every regime."""
+    last = {f"{fmt.n - 2} zeros": SIDES[0], f"{fmt.n - 2} ones": SIDES[1]}  # of one code, an odd or an even one
+    beyond = f"{fmt.n - 1} ones"  # maxpos, above which there is no tie
+    return {f"{s}, regime of {r}" for s in SIDES for r in every_regime(fmt) if s != last.get(r) and r != beyond}
 
 
 def missing_cases(fmt, name, operands):
@@ -499,7 +527,7 @@ def missing_cases(fmt, name, operands):
         expected.append(fmt.nar if x is None else rounded(fmt, x))
         for code in codes:
             counts.update(operand_cases(fmt, code))
-        counts.update(result_cases(fmt, x, 0 if x is None or name in ("mul", "div") else abs(values[-1])))
+        counts.update(result_cases(fmt, x, 0 if x is None or name in ("mul", "div", "sqrt") else abs(values[-1])))
     return sorted(required_cases(fmt, name) - set(counts)), np.array(expected, fmt.dtype)
 
 
@@ -510,6 +538,34 @@ def test_every_kind_of_case(fmt, name):
     missing, expected = missing_cases(fmt, name, operands)
     same(name, fmt, getattr(pc, name)(fmt, *operands), expected, *operands)
     assert not missing, f"{name} {fmt}: no vector for {missing}"
+
+
+@pytest.mark.parametrize("fmt", WIDE, ids=format_id)
+def test_encode_at_every_boundary(fmt):
+    """Ties above codes of every regime, the float64s beside them, the ends and beyond."""
+    codes = codes_by_regime(fmt, np.random.default_rng(64))
+    ties = np.array([float(tie_above(fmt, c)) for c in codes])
+    ends = [0.0, fmt.minpos / 3, fmt.minpos, fmt.minpos * 1.1, fmt.maxpos * 0.9, fmt.maxpos, fmt.maxpos * 5]
+    x = np.concatenate([ties, np.nextafter(ties, 0), np.nextafter(ties, np.inf), ends])
+    x = np.concatenate([x, -x])
+    numbers = [Fraction(y) for y in x.tolist()]
+    counts = Counter(case for y in numbers for case in result_cases(fmt, y, 0))
+    expected = np.array([rounded(fmt, y) for y in numbers], fmt.dtype)
+    same("encode", fmt, fmt.encode(x), expected, x.view(np.uint64))
+    assert not (every_boundary(fmt) | {"exact", "above maxpos", "below minpos"}) - set(counts)
+
+
+def test_a_second_rounding_is_caught(monkeypatch):
+    """A planted fault: fma in float64, which rounds before the code is rounded."""
+
+    def naive(x, y, z, out):
+        out[:] = x * y + z
+
+    operands = wide_operands(pc.posit32, np.random.default_rng(62))["fma"]
+    right = pc.fma(pc.posit32, *operands)
+    monkeypatch.setattr(arithmetic, "fma_into", naive)
+    with pytest.raises(pytest.fail.Exception, match=r"pc\.fma"):
+        same("fma", pc.posit32, pc.fma(pc.posit32, *operands), right, *operands)
 
 
 def test_random_vectors_alone_would_not_do():
