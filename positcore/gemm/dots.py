@@ -71,10 +71,11 @@ def _row_squares(x: Any, squares: Any) -> None:
 @kernel
 def _add_squares(x: Any, squares: Any) -> None:
     for start in range(0, x.shape[1], _STRIP):
-        stop = min(start + _STRIP, x.shape[1])
+        sums = squares[start : start + _STRIP]
         for i in range(x.shape[0]):
-            for j in range(start, stop):
-                squares[j] += np.float64(x[i, j]) * np.float64(x[i, j])
+            row = x[i, start : start + _STRIP]
+            for j in range(sums.size):
+                sums[j] += np.float64(row[j]) * np.float64(row[j])
 
 
 @any_order_kernel

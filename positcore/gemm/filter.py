@@ -59,14 +59,16 @@ def filter_codes(
     """
     codes = np.empty(sums.shape, fmt.dtype)
     doubt = np.empty(sums.shape, np.bool_)
+    found = []
     sizes = bias_sizes(bias, sums.shape)
     relative = relative_bound(sums.dtype, length)
 
     def work(i: int, j: int) -> None:
-        filter_into(fmt, sums[None, i:j], relative, rows[i:j], columns, sizes[i:j], codes[i:j], doubt[i:j])
+        parts = sums[None, i:j]
+        found.append(filter_into(fmt, parts, relative, rows[i:j], columns, sizes[i:j], codes[i:j], doubt[i:j]))
 
     run_split(work, sums.shape[0], max(1, _GRAIN // max(1, sums.shape[1])))
-    return codes, np.flatnonzero(doubt)
+    return codes, doubt.reshape(-1).nonzero()[0] if any(found) else np.zeros(0, np.intp)
 
 
 def relative_bound(dtype: np.dtype[Any], length: int) -> float:
@@ -85,12 +87,12 @@ def filter_into(
     sizes: NDArray[np.float64],
     codes: NDArray[Any],
     doubt: NDArray[np.bool_],
-) -> None:
-    """Fill `codes` and `doubt` (M, N) from at most 32 parts of sums (P, M, N), on this thread.
+) -> bool:
+    """Fill `codes` and `doubt` (M, N) from at most 32 parts of sums (P, M, N), on this thread; whether any is in doubt.
 
     `sizes` (M,) are bounds on |bias|, `relative` is that of `relative_bound`; the rest as for `filter_codes`.
     """
-    _filter(parts, rows, columns, sizes, relative, fmt.n, fmt.es, fmt.flushed, codes, doubt)
+    return _filter(parts, rows, columns, sizes, relative, fmt.n, fmt.es, fmt.flushed, codes, doubt)
 
 
 def bias_sizes(bias: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -117,7 +119,8 @@ def _largest_sizes(rows: Any, out: Any) -> None:
 def _filter(
     parts: Any, rows: Any, columns: Any, sizes: Any, relative: float,
     n: int, es: int, flushed: int, codes: Any, doubt: Any,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    found = False
     mask = (1 << n) - 1
     values = np.empty(parts.shape[2])
     for i in range(parts.shape[1]):
@@ -133,3 +136,5 @@ def _filter(
             high = encode_bits(float_bits(values[j] + bound), n, es, flushed)
             codes[i, j] = low & mask
             doubt[i, j] = low != high
+        found = found or doubt[i].any()
+    return found

@@ -113,7 +113,8 @@ def quire_codes(
     first = _filtered_product(spec, a, b, bias, rows, columns, length, product)
 
     def gather_rows(indices: NDArray[np.intp]) -> NDArray[Any]:
-        return a if indices.size == len(a) and a.flags.c_contiguous else a[indices]
+        every = indices.size == len(a) and bool((indices == np.arange(len(a))).all())
+        return a if every and a.flags.c_contiguous else a[indices]
 
     return _settle(spec, first, length, rows, columns, gather_rows, lambda j: gathered_columns(b, j), bias)
 
@@ -304,6 +305,12 @@ def _settle(
     if not doubtful.size:
         return codes
     offsets = np.broadcast_to(np.zeros(()) if bias is None else bias, codes.shape)
+    if doubtful.size * length <= _FEW:
+        i, j = np.divmod(doubtful, codes.shape[1])
+        pair = np.arange(doubtful.size)
+        exact = exact_codes(spec, gather_rows(i), gather_columns(j), pair, pair, offsets[i, j].astype(np.float64))
+        codes.reshape(-1)[doubtful] = exact
+        return codes
     most = max(1, _GATHERED // max(1, length))
     step = max(1, doubtful.size if sum(codes.shape) <= most else most // 2)
     for start in range(0, doubtful.size, step):
