@@ -1,6 +1,7 @@
 """Operations on float tensors that hold posit values, on any device: the twins of those in `positcore.nn.tensors`.
 
-Results are in `fmt.tensor_dtype` on the operands' device; NaR is nan. They know nothing of autograd.
+Results are in `fmt.tensor_dtype` on the operands' device; NaR is nan. They know nothing of autograd. As everywhere in
+PyTorch, a tensor of no dimensions may be on the CPU where the others are on a device.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
 
 
 def _apply(name: str, op: Callable[..., Tensor], fmt: PositFormat, *operands: Tensor) -> Tensor:
+    device = next((x.device for x in operands if isinstance(x, Tensor) and not _is_number(x)), None)
+    operands = tuple(x.to(device) if device is not None and _is_number(x) else x for x in operands)
     check_floats(name, *operands)
     dtype = dtype_of(fmt)
 
@@ -96,3 +99,7 @@ def _apply(name: str, op: Callable[..., Tensor], fmt: PositFormat, *operands: Te
         return round_float(fmt, op(*[v.double() for v in values])).to(dtype)
 
     return blockwise(name, block, dtype, *[x.detach() for x in operands])
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, Tensor) and x.ndim == 0 and x.device.type == "cpu"

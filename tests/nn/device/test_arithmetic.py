@@ -142,6 +142,16 @@ def test_errors(call, error, message):
         call(pc.posit8)
 
 
+def test_a_number_on_the_cpu_goes_along(device):
+    """As with PyTorch's own operations, and not the other way round."""
+    x, number = torch.tensor([1.5, -2.0], device=device), torch.tensor(0.5)
+    assert values.mul(pc.posit8, x, number).device.type == device.type
+    assert values.fma(pc.posit8, number, x, number).tolist() == [1.25, -0.5]
+    assert values.add(pc.posit8, number, number).device.type == "cpu"
+    with pytest.raises(TypeError, match="add: posit operations do not run on meta"):
+        values.add(pc.posit8, number, x.to("meta"))
+
+
 def test_operands_on_two_devices():
     with pytest.raises(ValueError, match="add: operands must be on one device, not on cpu and meta"):
         dev.codes.check_one_device("add", CODES, CODES.to("meta"))
