@@ -368,6 +368,7 @@ EXACT = {
     "sqrt": lambda x: root(x) if x >= 0 else None,
 }
 ENDS = ("0", "NaR", "minpos", "-minpos", "maxpos", "-maxpos")
+HARD = "within 2^−F of a tie, F the most fraction bits"
 SIDES = ("tie to the code below", "tie to the code above", "just below a tie", "just above a tie")
 
 
@@ -425,6 +426,8 @@ def result_cases(fmt, x, largest):
             return
         yield side
         yield f"{side}, regime of {regime}"
+        if 0 < abs(rest) < Fraction(1, 1 << fmt.fraction_bits - 1):
+            yield HARD
 
 
 def codes_by_regime(fmt, rng):
@@ -446,9 +449,14 @@ def tie_operands(fmt, rng):
             a, b = (rounded(fmt, Fraction(2) ** s) for s in (scale // 2, scale - scale // 2))
         else:
             a, b = rounded(fmt, step / low), c
-        for near in (a, a + 1, a - 1):
-            yield near, b, c
-            yield -near & fmt.mask, b, -c & fmt.mask
+        for near, other in (
+            (a, b),
+            (a + 1, b),
+            (a - 1, b),
+            (a + 1, max(b - 2, 1)),
+        ):  # the last: (1 + u)·(1 − u) = 1 − u²
+            yield near, other, c
+            yield -near & fmt.mask, other, -c & fmt.mask
 
 
 def tie_above(fmt, code):
@@ -456,6 +464,34 @@ def tie_above(fmt, code):
     low, high = value(fmt, code), value(fmt, code + 1)
     ratio = high / low
     return low * Fraction(2) ** ((ratio.numerator.bit_length() - 1) // 2) if ratio >= 4 else (low + high) / 2
+
+
+def near_tie_products(fmt, rng, count):
+    """Significands of F fraction bits whose product differs from a tie by 2^−2F: a·b ≡ 2^(F−1) ± 1 modulo 2^F."""
+    modulus = 1 << fmt.fraction_bits
+    for _ in range(count):
+        a = int(rng.integers(0, modulus)) | 1
+        for rest in (modulus // 2 - 1, modulus // 2 + 1):
+            yield a, rest * pow(a, -1, modulus) % modulus  # the hidden bits are multiples of the modulus
+
+
+def near_tie_quotients(fmt, rng, count):
+    """The same for x / y = (t ± 1/y) / 2^(F+2), t odd of F + 2 bits: t·y ≡ ∓1 modulo 2^(F+2)."""
+    hidden = 1 << fmt.fraction_bits
+    for _ in range(count):
+        t = int(rng.integers(2 * hidden, 4 * hidden)) | 1
+        for sign in (-1, 1):
+            y = sign * pow(t, -1, 4 * hidden) % (4 * hidden)
+            x = (t * y - sign) // (4 * hidden)
+            if hidden <= min(x, y) and max(x, y) < 2 * hidden:
+                yield x - hidden, y - hidden
+
+
+def near_one(fmt, fractions):
+    """The codes of 1 + fraction, one column an operand, with both signs of the second."""
+    columns = np.array(list(fractions), np.int64).T + (fmt.nar >> 1)
+    both = zip(columns, (columns[0], -columns[1] & fmt.mask), strict=True)
+    return [np.concatenate(pair).astype(fmt.dtype) for pair in both]
 
 
 def wide_operands(fmt, rng):
@@ -480,8 +516,8 @@ def wide_operands(fmt, rng):
     return {
         "add": [np.concatenate(pair) for pair in ((a, z), (b, half))],
         "sub": [np.concatenate(pair) for pair in ((a, a, z), (b, pc.neg(fmt, b), pc.neg(fmt, half)))],
-        "mul": [a, b],
-        "div": [a, b],
+        "mul": [np.concatenate(x) for x in zip((a, b), near_one(fmt, near_tie_products(fmt, rng, 50)), strict=True)],
+        "div": [np.concatenate(x) for x in zip((a, b), near_one(fmt, near_tie_quotients(fmt, rng, 300)), strict=True)],
         "fma": triples,
         "sqrt": [np.concatenate([special, a, near_squares(fmt, rng)])],
     }
@@ -502,7 +538,7 @@ def required_cases(fmt, name):
         return cases | {"NaR", "exact", *SIDES[2:]}
     cases |= {"NaR", "exact", "above maxpos", *SIDES}
     if name in ("mul", "div", "fma"):
-        cases.add("below minpos")
+        cases |= {"below minpos", HARD}
     if name not in ("mul", "div"):
         cases |= {"cancels to 0", "cancels all but three bits"}
     if name == "fma":
