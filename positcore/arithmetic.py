@@ -86,7 +86,7 @@ def fms(fmt: PositFormat, a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[A
 def neg(fmt: PositFormat, a: ArrayLike) -> NDArray[Any]:
     """−a, exact: the two's complement of the code; 0 and NaR stay."""
     codes = check_codes(fmt, a, "neg")
-    return (~codes + codes.dtype.type(1)) & codes.dtype.type(fmt.mask)
+    return np.negative(codes) & codes.dtype.type(fmt.mask)
 
 
 def convert(src: PositFormat, dst: PositFormat, codes: ArrayLike) -> NDArray[Any]:

@@ -88,8 +88,7 @@ def _call(name: str, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
     if ufunc not in _ROUNDED:
         raise undefined(name, _REMEDIES.get(ufunc, ""))
     fmt = common_format(name, inputs)
-    with np.errstate(over="ignore"):  # codes without dimensions are NumPy scalars, which tell of wrapping around
-        return result(fmt, _ROUNDED[ufunc](fmt, *(rounded_codes(fmt, x, name) for x in inputs)))
+    return result(fmt, _ROUNDED[ufunc](fmt, *(rounded_codes(fmt, x, name) for x in inputs)))
 
 
 def _codes_of(x: Any) -> NDArray[Any]:

@@ -113,6 +113,13 @@ def test_neg_is_exact_and_leaves_zero_and_nar():
         assert pc.neg(fmt, codes).tolist() == [(-pc.Posit(fmt, c)).code for c in codes.tolist()]
 
 
+def test_codes_without_dimensions():
+    codes = np.array([0, 5, 128, 251], np.uint8)
+    for name in ("neg", "abs", "next_up", "next_down"):
+        assert [getattr(pc, name)(pc.posit8, code) for code in codes] == getattr(pc, name)(pc.posit8, codes).tolist()
+    assert pc.sub(pc.posit8, codes[1], 0) == 5
+
+
 def test_broadcasting():
     f = pc.posit8
     a, b = np.arange(12, dtype=np.uint8).reshape(3, 4), np.array([64, 72, 80], np.uint8)[:, None]

@@ -1,6 +1,7 @@
 """The platform's matrix product on our own threads: each computes some rows, with a BLAS that uses one thread.
 
 So the pieces can be worked on where they were made, and no idle thread of a BLAS's pool spins on a core meanwhile.
+It takes the package threadpoolctl; without it products are left to the BLAS and its threads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["one_thread"]
+__all__ = ["has_control", "one_thread"]
 
 _lock = threading.Lock()
 _users = 0
@@ -22,9 +23,16 @@ _before: list[int] = []
 @lru_cache(maxsize=1)
 def _libraries() -> tuple[Any, ...]:
     """The BLAS libraries in this process whose number of threads can be set."""
-    from threadpoolctl import ThreadpoolController
-
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return ()
     return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def has_control() -> bool:
+    """Whether the threads of NumPy's BLAS can be set."""
+    return bool(_libraries())
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from positcore.codec import decode, encode_into
-from positcore.gemm.blas import one_thread
+from positcore.gemm.blas import has_control, one_thread
 from positcore.gemm.certificate import certified, smallest_lsb
 from positcore.gemm.compensated import compensated_codes
 from positcore.gemm.dots import column_norms, gathered_columns, paired_dots, row_norms
@@ -158,7 +158,7 @@ def _filtered_product(
     product: Product | None,
 ) -> _Filtered:
     """The first sums and what the filter says of them; large ones in blocks of rows, each on one thread."""
-    if product is not None or a.shape[0] * b.shape[1] * length < _OWN_THREADS:
+    if product is not None or a.shape[0] * b.shape[1] * length < _OWN_THREADS or not has_control():
 
         def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
             return product_sums(a, b, dtype, product=product or np.matmul, bias=bias)
