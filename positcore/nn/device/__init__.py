@@ -13,6 +13,7 @@ IEEE float64 (CUDA has it, Apple's MPS has not), and for matrix products a BLAS 
 Operations on float tensors that hold posit values are in `device.values`, `device.quantize` and `device.values_matmul`.
 """
 
+from positcore.nn.device import values
 from positcore.nn.device.arithmetic import add, convert, div, fma, fms, mul, neg, sqrt, sub
 from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.device.codec import decode, encode, quantize
@@ -34,5 +35,5 @@ from positcore.nn.device.gemm import dot, matmul, values_matmul
 __all__ = [
     "DeviceBackend", "abs", "add", "code_dtype", "convert", "decode", "div", "dot", "encode", "equal", "fma", "fms",
     "function", "less", "less_equal", "matmul", "maximum", "minimum", "mul", "neg", "next_down", "next_up", "quantize",
-    "sign", "sqrt", "sub", "values_matmul",
+    "sign", "sqrt", "sub", "values", "values_matmul",
 ]  # fmt: skip

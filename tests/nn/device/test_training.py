@@ -24,7 +24,7 @@ def trained(policy, device):
     return {key: weight.cpu() for key, weight in twin.state_dict().items()}
 
 
-@pytest.mark.parametrize("notation", ["O12-L12-FBG8q", "OLG16-FB9/1u"])
+@pytest.mark.parametrize("notation", ["O12-L12-FBG8q", "OLG16q-FB9/1uq"])
 def test_the_weights_are_those_of_the_golden_model(notation, device, monkeypatch):
     policy = Policy.parse(notation)
     expected = trained(policy, "cpu")
