@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+OPINIONS := $(VENV)/.opinions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +21,7 @@ help:
 demo: tools $(READY)
 	$(BIN)/positcore demo
 
-test: tools $(READY)
+test: tools $(READY) $(OPINIONS)
 	$(BIN)/python -m pytest
 
 # The package is checked as it is installed, because hw/ and sim/ become positcore.hw and positcore.sim.
@@ -68,3 +69,11 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing positcore and what it needs, PyTorch among it, into $(VENV): a minute, and the downloads"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
+
+# Other posit libraries, as a second opinion. One of them is compiled, with Python's headers.
+$(OPINIONS): $(READY)
+	@test -f "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+	  || ( $(call apt,python3-dev,the second opinion of SoftPosit) ) || true
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[opinions]"; \
+	then touch $@; \
+	else echo "make: SoftPosit or Universal could not be installed; the tests that ask them will be skipped" >&2; fi
