@@ -1,6 +1,6 @@
 """Integer quires in a tensor: exact sums of float64s, many at a time, in limbs of 32 bits.
 
-As `positcore.superaccumulator` (Neal 2015): a limb is an int64 that holds 32 bits of a sum and the carries not yet
+As `positcore.superaccumulator` does (Neal 2015): a limb is an int64 that holds 32 bits of a sum and the carries not yet
 passed on. Numbers are added by an integer scatter, whose order cannot matter.
 """
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from positcore.nn.device.bits import FRACTION, float_bits, float_from_bits, leading_zeros, ones_below
-from positcore.superaccumulator import LIMBS
 
 __all__ = ["LIMBS", "accumulate", "new_limbs", "propagate", "read"]
 
 _LOW = (1 << 32) - 1
+LIMBS = 2046 // 32 + 4  # every float64 exponent, and headroom for 2^63 of the largest
 
 
 def new_limbs(count: int, device: torch.device) -> Tensor:
