@@ -16,7 +16,7 @@ from positcore.gemm.patches import Geometry, spread, unfold
 from positcore.gemm.quire import quire_values
 from positcore.mac import MacSpec
 from positcore.nn.device.backend import DeviceBackend
-from positcore.nn.tensors import as_array, as_tensor, use_torch_threads
+from positcore.nn.tensors import as_array, as_tensor, on_cpu, use_torch_threads
 
 __all__ = ["BACKENDS", "Backend", "CodesBackend", "GoldenBackend", "current_backend", "use_backend"]
 
@@ -53,14 +53,14 @@ class GoldenBackend:
 
     def matmul(self, spec: MacSpec, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `Backend.matmul`."""
-        if not _on_cpu(a, b, bias):
+        if not on_cpu(a, b, bias):
             return self._elsewhere.matmul(spec, a, b, bias)
         operands = [None if x is None else as_array(x) for x in (a, b, bias)]
         return self._run(quire_values, spec, *operands)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d`."""
-        if not _on_cpu(x, weight, bias):
+        if not on_cpu(x, weight, bias):
             return self._elsewhere.conv2d(spec, x, weight, bias, geometry)
         start = None if bias is None else as_array(bias)
         return self._run(conv2d_values, spec, as_array(x), as_array(weight), start, geometry)
@@ -69,13 +69,13 @@ class GoldenBackend:
         self, spec: MacSpec, gradient: Tensor, weight: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
         """See `Backend.conv2d_input_gradient`."""
-        if not _on_cpu(gradient, weight):
+        if not on_cpu(gradient, weight):
             return self._elsewhere.conv2d_input_gradient(spec, gradient, weight, geometry, size)
         return self._run(input_gradient_values, spec, as_array(gradient), as_array(weight), geometry, size)
 
     def conv2d_weight_gradient(self, spec: MacSpec, gradient: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d_weight_gradient`."""
-        if not _on_cpu(gradient, x):
+        if not on_cpu(gradient, x):
             return self._elsewhere.conv2d_weight_gradient(spec, gradient, x, geometry)
         return self._run(weight_gradient_values, spec, as_array(gradient), as_array(x), geometry)
 
@@ -123,10 +123,6 @@ class CodesBackend:
         start = None if bias is None else encode(spec.a, bias)
         codes = self._matmul(spec, encode(spec.a, a), encode(spec.b, b), start)
         return decode(spec.out, codes, spec.out.tensor_dtype)
-
-
-def _on_cpu(*tensors: Tensor | None) -> bool:
-    return all(x is None or x.device.type == "cpu" for x in tensors)
 
 
 def _to_images(values: Any, images: int, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,8 @@
 """Tensors that hold posit values, and the golden operations on them.
 
 A posit tensor is a float tensor whose values are posits (`PositFormat.tensor_dtype`); NaR is nan. These
-functions share memory with NumPy where they can, and know nothing of autograd.
+functions share memory with NumPy where they can, and know nothing of autograd. Tensors that are not on the CPU go to
+`positcore.nn.device`, and stay where they are.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from positcore.functions import table
 from positcore.threads import get_num_threads, set_num_threads
 
 __all__ = [
-    "add", "as_array", "as_tensor", "div", "dtype_of", "exp", "fma", "log", "mul", "quantize", "sub",
+    "add", "as_array", "as_tensor", "div", "dtype_of", "exp", "fma", "log", "mul", "on_cpu", "quantize", "sub",
     "use_torch_threads",
 ]  # fmt: skip
 
@@ -29,6 +30,11 @@ def use_torch_threads() -> None:
     """Let kernels use as many threads as PyTorch does."""
     if get_num_threads() != torch.get_num_threads():
         set_num_threads(torch.get_num_threads())
+
+
+def on_cpu(*operands: Tensor | None) -> bool:
+    """Whether none of the tensors is on another device."""
+    return all(x is None or x.device.type == "cpu" for x in operands)
 
 
 def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
@@ -68,6 +74,10 @@ def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
     -------
     tensor of `fmt.tensor_dtype`, the shape of `x`
     """
+    if not on_cpu(x):
+        from positcore.nn import device
+
+        return device.quantize(fmt, x)
     use_torch_threads()
     return as_tensor(round_values(fmt, as_array(x), fmt.tensor_dtype))
 
@@ -108,10 +118,18 @@ def log(fmt: PositFormat, x: Tensor) -> Tensor:
 
 
 def _apply(op: Callable[..., Any], fmt: PositFormat, *operands: Tensor) -> Tensor:
+    if not on_cpu(*operands):
+        from positcore.nn.device import values
+
+        return getattr(values, op.__name__.removeprefix("values_"))(fmt, *operands)
     use_torch_threads()
     return as_tensor(op(fmt, *[as_array(x) for x in operands]))
 
 
 def _look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
+    if not on_cpu(x):
+        from positcore.nn.device import values
+
+        return values.look_up(fmt, name, x)
     use_torch_threads()
     return as_tensor(decode(fmt, table(fmt, name)[encode(fmt, as_array(x))], fmt.tensor_dtype))

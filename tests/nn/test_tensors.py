@@ -133,10 +133,10 @@ def test_threads_follow_pytorch():
         (lambda f: quantize(f, torch.ones(2, dtype=torch.complex64)), "not torch.complex64"),
         (
             lambda f: quantize(f, torch.ones(2, device="meta")),
-            r"run on CPU tensors, not on meta; move it with \.cpu\(\)",
+            "do not run on meta",
         ),
         (lambda f: tensors.add(f, torch.ones(2), torch.ones(2, dtype=torch.int32)), "not torch.int32"),
-        (lambda f: tensors.exp(f, torch.ones(2, device="meta")), "not on meta"),
+        (lambda f: tensors.exp(f, torch.ones(2, device="meta")), "do not run on meta"),
     ],
 )
 def test_errors(call, message):
