@@ -16,7 +16,7 @@ __all__ = ["column_norms", "gathered_columns", "paired_dots", "row_norms"]
 
 _GRAIN = 1 << 15
 _STRIP = 1 << 11
-_TILE = 16
+_WIDE, _TALL = 64, 8  # columns and rows of a tile that is turned
 
 
 def row_norms(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -91,14 +91,15 @@ def _paired_dots(a: Any, bt: Any, rows: Any, columns: Any, out: Any) -> None:
 @kernel
 def _gather_columns(b: Any, columns: Any, out: Any) -> None:
     """By tiles that are turned in a buffer, so that each line of the cache is read and written once."""
-    tile = np.empty((_TILE, _TILE), b.dtype)
-    for first in range(0, out.shape[0], _TILE):
-        wide = min(_TILE, out.shape[0] - first)
-        for start in range(0, b.shape[0], _TILE):
-            tall = min(_TILE, b.shape[0] - start)
-            for k in range(tall):
-                for s in range(wide):
-                    tile[s, k] = b[start + k, columns[first + s]]
-            for s in range(wide):
-                for k in range(tall):
-                    out[first + s, start + k] = tile[s, k]
+    tile = np.empty((_WIDE, _TALL), b.dtype)
+    for start in range(0, b.shape[0], _TALL):
+        for first in range(0, out.shape[0], _WIDE):
+            chosen = columns[first : first + _WIDE]
+            for k in range(min(_TALL, b.shape[0] - start)):
+                row = b[start + k]
+                for s in range(chosen.size):
+                    tile[s, k] = row[chosen[s]]
+            for s in range(chosen.size):
+                part, turned = out[first + s, start : start + _TALL], tile[s]
+                for k in range(part.size):
+                    part[k] = turned[k]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from positcore.codec import decode
 from positcore.gemm.aligned import aligned_codes
 from positcore.gemm.dots import row_norms
 from positcore.gemm.filter import filter_codes
@@ -27,7 +28,7 @@ from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["matmul_codes", "stacked_codes", "value_dtype"]
+__all__ = ["matmul_codes", "matmul_values", "stacked_codes", "value_dtype"]
 
 _STEPWISE = {Fused: fused_codes, Rounded: rounded_codes, Aligned: aligned_codes}
 _ALONE = 1 << 21  # products in a matrix from which on its own call costs nothing in comparison
@@ -58,6 +59,13 @@ def matmul_codes(
     if isinstance(spec.accumulator, Quire):
         return quire_codes(spec, a, b, bias, product)
     return _STEPWISE[type(spec.accumulator)](spec, a, b, bias)
+
+
+def matmul_values(
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product | None = None
+) -> NDArray[Any]:
+    """As `matmul_codes`, with the results as values in `spec.out.tensor_dtype`."""
+    return decode(spec.out, matmul_codes(spec, a, b, bias, product), spec.out.tensor_dtype)
 
 
 def stacked_codes(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from positcore.codec import decode, encode_into
+from positcore.codec import encode_into
 from positcore.gemm.blas import has_control, one_thread
 from positcore.gemm.certificate import certified, smallest_lsb
 from positcore.gemm.compensated import compensated_codes
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Doubtful", "Gather", "Product", "check_capacity", "exact_codes", "part_of", "product_sums", "quire_codes",
-    "quire_values", "resolve", "settle", "working_dtype",
+    "resolve", "settle", "working_dtype",
 ]  # fmt: skip
 
 Product = Callable[[Any, Any], Any]
@@ -48,7 +48,8 @@ _GRAIN = 1 << 14
 _PART = 256  # terms that are summed in float32 before they are added in float64
 _BLOCK = 1 << 19  # sums that a thread has in memory at a time
 _OWN_THREADS = 1 << 22  # products from which a matrix product pays for being split over our own threads
-_MUCH_DOUBT = 2.0**-10
+_LITTLE_DOUBT = 0.04  # shares of the outputs: up to this, float32 pays; above the next, sums in parts do
+_MUCH_DOUBT = 0.001
 _FEW = 1 << 15  # terms of doubtful outputs that are summed in integers sooner than anything is proven about them
 _WORTH_CERTIFYING = 1  # doubtful outputs for each operand, from which looking at the operands' last bits pays
 _FLOAT32 = np.dtype(np.float32)
@@ -64,7 +65,7 @@ def working_dtype(spec: MacSpec, length: int, part: int | None = None) -> np.dty
     """
     a, b = spec.a, spec.b
     held = a.tensor_dtype == b.tensor_dtype == _FLOAT32 and a.max_scale + b.max_scale <= 80
-    return _FLOAT32 if held and _doubt(spec, length, part or length, _FLOAT32) <= 2.0**-5 else _FLOAT64
+    return _FLOAT32 if held and _doubt(spec, length, part or length, _FLOAT32) <= _LITTLE_DOUBT else _FLOAT64
 
 
 def part_of(length: int, outputs: int) -> int:
@@ -117,17 +118,6 @@ def quire_codes(
         return a if every and a.flags.c_contiguous else a[indices]
 
     return _settle(spec, first, length, rows, columns, gather_rows, lambda j: gathered_columns(b, j), bias)
-
-
-def quire_values(
-    spec: MacSpec,
-    a: NDArray[Any],
-    b: NDArray[Any],
-    bias: NDArray[Any] | None = None,
-    product: Product | None = None,
-) -> NDArray[Any]:
-    """As `quire_codes`, with the results as values in `spec.out.tensor_dtype`."""
-    return decode(spec.out, quire_codes(spec, a, b, bias, product), spec.out.tensor_dtype)
 
 
 def product_sums(

@@ -13,7 +13,7 @@ from torch import Tensor
 from positcore.codec import decode, encode
 from positcore.gemm.convolution import conv2d_values, flipped, input_gradient_values, weight_gradient_values
 from positcore.gemm.patches import Geometry, spread, unfold
-from positcore.gemm.quire import quire_values
+from positcore.gemm.products import matmul_values
 from positcore.mac import MacSpec
 from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.tensors import as_array, as_tensor, on_cpu, use_torch_threads
@@ -56,7 +56,7 @@ class GoldenBackend:
         if not on_cpu(a, b, bias):
             return self._elsewhere.matmul(spec, a, b, bias)
         operands = [None if x is None else as_array(x) for x in (a, b, bias)]
-        return self._run(quire_values, spec, *operands)
+        return self._run(matmul_values, spec, *operands)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d`."""
