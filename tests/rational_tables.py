@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import pytest
 
 import positcore as pc
 from positcore.scalar import value_of
@@ -129,3 +130,14 @@ def place(fmt, x):
     regime, regime_bits = ((1 << (k + 2)) - 2, k + 2) if k >= 0 else (1, 1 - k)
     fraction = x / Fraction(2) ** scale - 1
     return ((regime << fmt.es) + exponent + fraction) * Fraction(2) ** (fmt.n - 1 - regime_bits - fmt.es)
+
+
+def same(name, fmt, got, expected, *operands):
+    """Arrays are equal; else the first difference, in a line that can be typed in."""
+    assert got.size == expected.size > 0
+    assert got.dtype == expected.dtype
+    wrong = np.flatnonzero(got != expected)
+    if wrong.size:
+        i = wrong[0]
+        codes = ", ".join(hex(int(a[i])) for a in operands)
+        pytest.fail(f"{wrong.size} of {got.size}: pc.{name}({fmt!r}, {codes}) is {got[i]!r}, not {expected[i]!r}")
