@@ -17,7 +17,7 @@ def test_numbers():
     exec(BLOCKS[0], space)
     exec(BLOCKS[1], space)
     shown = re.findall(r"^(\S.*?)\s+# (\[.*\])$", BLOCKS[1], re.MULTILINE)
-    assert len(shown) == 5
+    assert len(shown) == 7
     for expression, expected in shown:
         assert np.asarray(eval(expression, space)).tolist() == ast.literal_eval(expected), expression
 
