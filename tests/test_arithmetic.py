@@ -107,6 +107,32 @@ def test_fms(fmt):
         assert result == pc.Posit(fmt, x).fms(pc.Posit(fmt, y), pc.Posit(fmt, z)).code
 
 
+def factors_next_to_ties(fmt):
+    """Factors with p fraction bits whose product, of p − 1, is a tie, but for a little that float64 may not hold.
+
+    (1 + i/2^p)·(1 + j/2^p) = 1 + (i + j + k)/2^p + r/2^2p where i·j = k·2^p + r: j = r/i modulo 2^p.
+    """
+    rng, p = np.random.default_rng(14), fmt.fraction_bits
+    i = rng.integers(0, 1 << (p - 1), 300) | 1
+    pairs = [(int(x), r * pow(int(x), -1, 1 << p) % (1 << p)) for x in i for r in (0, 1, 2, 3, 5, -1, -2, -3, -5)]
+    odd = [(x, y) for x, y in pairs if (1 << p | x) * (1 << p | y) >> p & 1]
+    a, b = (1 + np.array(odd).T / 2.0**p) * 2.0 ** (1 << fmt.es - 1)
+    assert (fmt.decode(fmt.encode([a, b])) == [a, b]).all()
+    return fmt.encode(a), fmt.encode(b)
+
+
+@pytest.mark.parametrize("fmt", [pc.PositFormat(28, 2), pc.posit32, pc.PositFormat(32, 4)], ids=format_id)
+def test_products_next_to_ties(fmt):
+    """Products of 48 to 56 bits that float64 rounds to a tie, or from its neighbor; and such a product and minpos."""
+    a, b = factors_next_to_ties(fmt)
+    assert a.size > 300
+    for x, y, result in zip(a.tolist(), b.tolist(), pc.mul(fmt, a, b).tolist(), strict=True):
+        assert result == exact(fmt, lambda p, q: p * q, x, y), f"mul {fmt}: {x:#x}, {y:#x}"
+    for code in (1, fmt.mask):
+        for x, y, result in zip(a.tolist(), b.tolist(), pc.fma(fmt, a, b, code).tolist(), strict=True):
+            assert result == exact(fmt, lambda p, q, r: p * q + r, x, y, code), f"fma {fmt}: {x:#x}, {y:#x}, {code:#x}"
+
+
 def test_neg_is_exact_and_leaves_zero_and_nar():
     for fmt in (pc.PositFormat(5, 1), pc.posit8, pc.PositFormat(12, 2)):
         codes = np.arange(1 << fmt.n, dtype=fmt.dtype)

@@ -36,6 +36,7 @@ def test_encode_at_ties_and_beside_them(fmt):
     rng = np.random.default_rng(3)
     longer = pc.PositFormat(min(fmt.n + 1, 32), fmt.es)
     ties = longer.decode(codes_of(longer, rng, 150))
+    threshold = np.array([-1.0, 1.0]) * fmt.minpos / (fmt.useed if fmt.flush is None else 2.0**fmt.flush)
     x = np.concatenate(
         [
             ties,
@@ -43,6 +44,7 @@ def test_encode_at_ties_and_beside_them(fmt):
             np.nextafter(ties, -np.inf),
             ties * rng.uniform(0.5, 2, ties.size),
             ties * 1e9,
+            *(np.nextafter(threshold, end) for end in (0.0, threshold, 1.0)),
         ]
     )
     x = np.concatenate([x[~np.isnan(x)], [0.0, -0.0, 5e-324, -5e-324, 1e-310, 1.7e308, -1.7e308]])

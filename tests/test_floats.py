@@ -80,7 +80,7 @@ def test_wide_posits_are_rounded_once():
     "fmt", [pc.posit8, pc.PositFormat(5, 4), pc.PositFormat(12, 2, True), pc.posit32], ids=format_id
 )
 def test_from_float(fmt, of):
-    bits = np.arange(0, 1 << 16, 5, dtype=np.uint16)
+    bits = np.append(np.arange(0, 1 << 16, 5), [0x7C00, 0xFC00, 0x7F80, 0xFF80]).astype(np.uint16)  # infinities
     x = bits if of == "bfloat16" else bits.view(np.float16)
     got = pc.from_float(fmt, x, of)
     assert got.dtype == fmt.dtype

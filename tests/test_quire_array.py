@@ -217,12 +217,13 @@ def test_nar_stays():
     nar = [1 << 127] * 4
     assert quires.width == 128
     for _ in range(2):
-        quires.add(64).subtract(1).add_product(3, 5).subtract_product(f.nar, 0).negate().abs()
+        quires.add(64).subtract(1).add_product(3, 5).subtract_product(7, 9).negate().abs()
         quires.add_quire(pc.QuireArray(f)).subtract_quire(quires)
         assert quires.image.tolist() == nar
         assert quires.value.tolist() == [None] * 4
         assert quires.round().tolist() == [f.nar] * 4
     assert quires.clear().image.tolist() == [0] * 4
+    assert quires.copy().subtract_product(f.nar, 0).image.tolist() == nar
     assert quires.add_product([0, f.nar, 0, 1], [f.nar, 0, 0, 1]).is_nar.tolist() == [True, True, False, False]
     assert pc.QuireArray(f, 4).add_quire(quires).is_nar.tolist() == [True, True, False, False]
     assert quires.sum().is_nar

@@ -80,6 +80,16 @@ def test_cancellation(fmt):
     assert pc.sum(fmt, codes) == pc.mean(fmt, codes) == 0
 
 
+@pytest.mark.parametrize("fmt", [pc.posit16, pc.posit32, pc.PositFormat(32, 4)], ids=format_id)
+def test_cancellation_within_a_block(fmt):
+    """2048 numbers of sizes that one float64 sum cannot take, in any order: all but one cancel."""
+    rng = np.random.default_rng(6)
+    half = fmt.encode(rng.normal(size=1023) * 2.0 ** rng.integers(-24, 25, 1023))
+    for left in fmt.encode([2.0**-24, -(1 + 2.0**-10) * 2.0**-20, 1.0]):
+        codes = rng.permutation(np.concatenate([half, pc.neg(fmt, half), [left, 0]])).astype(fmt.dtype)
+        assert pc.sum(fmt, codes) == left
+
+
 @pytest.mark.parametrize("fmt", [f for f in LARGE_FORMATS if f.fraction_bits >= 2], ids=format_id)
 def test_ties(fmt):
     """1 and half an ulp is a tie, to the even code; with ±minpos it is none. A mean of neighbors is a tie as well."""

@@ -54,6 +54,15 @@ def test_cancellation_leaves_zero():
     assert total([]) == 0.0
 
 
+def test_bins_are_emptied_before_they_overflow():
+    """16384 of the largest numbers of a bin and one whose last bit is the bin's last; then all but that one back."""
+    large, small = 2 - 2.0**-26, 2.0**-15 * (1 + 2.0**-26)
+    a = np.array([[large] * 16384 + [small] + [-large] * 16384])
+    out, zero = np.empty(1), np.zeros(1, np.intp)
+    exact_dots(a, np.ones_like(a), np.zeros(1), zero, zero, True, out)
+    assert out[0] == small
+
+
 def test_exact_dots_of_products_wider_than_float64():
     rng = np.random.default_rng(5)
     a, b = (np.round(rng.normal(size=(3, 40)) * 2.0**29) * 2.0**-100 for _ in range(2))

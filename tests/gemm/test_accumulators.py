@@ -96,6 +96,20 @@ def test_against_the_definition(formats, accumulator, how):
                     assert got[i, j] == (spec.out.nar if expected is None else rounded(spec.out, expected))
 
 
+@pytest.mark.parametrize("fmt", [pc.posit16, pc.posit32], ids=format_id)
+def test_a_tie_that_only_the_sum_so_far_breaks(fmt):
+    """x² is a tie, and the sum so far ±minpos: below float64's last bit, and yet it decides."""
+    spec = pc.MacSpec(fmt, accumulator=pc.Fused())
+    x = int(fmt.encode(1 + 2.0 ** -((fmt.fraction_bits + 1) // 2)))
+    square = value(fmt, x) ** 2
+    above, below = (rounded(fmt, square + sign * Fraction(fmt.minpos)) for sign in (1, -1))
+    assert above == below + 1
+    codes = [[0, x], [0, x]]
+    for start, expected in ((1, above), (fmt.mask, below)):
+        got = pc.matmul(spec, np.array(codes, fmt.dtype), np.array(codes, fmt.dtype).T, np.array([start], fmt.dtype))
+        assert got.tolist() == [[expected] * 2] * 2
+
+
 @pytest.mark.parametrize("accumulator", ACCUMULATORS, ids=str)
 def test_threads_and_blocks_do_not_matter(accumulator):
     spec = pc.MacSpec(pc.posit8, pc.posit8, accumulator)

@@ -37,15 +37,21 @@ def test_proven_codes_are_right_and_only_ties_are_left(fmt, length):
         assert nearby[0] != nearby[1]
 
 
+@pytest.mark.parametrize("apart", [1, 64])
 @pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
-def test_a_tie_that_float64_cannot_tell_is_told(fmt):
-    """A tie of 1 and its neighbor, broken below float64's last bit where the format reaches that far: by 2^−70."""
+def test_a_tie_that_float64_cannot_tell_is_told(fmt, apart):
+    """A tie of 1 and its neighbor, broken below float64's last bit where the format reaches that far: by 2^−70.
+
+    64 terms apart, all are in the same lane.
+    """
     one, ulp, tiny = int(fmt.encode(1.0)), 2.0**-fmt.fraction_bits, max(fmt.minpos, 2.0**-35)
     tie = [[one, int(fmt.encode(ulp / 2)), one, int(fmt.encode(tiny))]]
     b = np.array([[one, one, 0, 0]] * 3, fmt.dtype).T
     b[3] = [0, int(fmt.encode(tiny)), int(fmt.encode(-tiny))]
     assert fmt.decode([tie[0][1], tie[0][3]]).tolist() == [ulp / 2, tiny]
-    codes, doubt = compensated(fmt, np.array(tie, fmt.dtype), b, 0.0)
+    a = np.zeros((1, 4 * apart), fmt.dtype)
+    a[:, ::apart] = tie
+    codes, doubt = compensated(fmt, a, np.repeat(b, apart, axis=0), 0.0)
     assert doubt.tolist() == [True, False, False]
     assert codes[1:].tolist() == [one + 1, one]
 

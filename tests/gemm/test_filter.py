@@ -6,7 +6,7 @@ import pytest
 import positcore as pc
 from positcore.gemm.dots import column_norms, row_norms
 from positcore.gemm.filter import filter_codes
-from tests.reference import exact_matmul, format_id
+from tests.reference import exact_matmul, format_id, rounded
 
 FORMATS = [pc.PositFormat(8, 0), pc.posit8, pc.posit16, pc.PositFormat(16, 4), pc.posit32]
 
@@ -41,6 +41,27 @@ def test_sums_in_any_order_stay_within_the_bound():
     bound = Fraction(gamma * row_norms(x[None])[0] * row_norms(y[None])[0])
     for order in (np.arange(500), np.argsort(x * y), np.argsort(-x * y), np.argsort(np.abs(x * y))):
         assert abs(Fraction(float(np.cumsum((x * y)[order])[-1])) - exact) <= bound
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bound_grows_with_the_length_and_the_bias(dtype, biased):
+    """A running sum that loses half a unit at each of 1000 steps, and so stays on the wrong side of a tie."""
+    f, unit = pc.posit8, float(np.finfo(dtype).eps)
+    start = 1 + 2.0**-4 - 2 * unit  # the tie of codes 0x40 and 0x41, nearly
+    x, y = np.full((1, 1000), unit / 2**20), np.full((1000, 1), 2.0**19)
+    x, y = x * 2.0**10, y / 2.0**10  # of norms that do not cover the start
+    if not biased:
+        x, y = np.append([[start]], x, axis=1), np.append([[1.0]], y, axis=0)
+    total = dtype(start)
+    for product in (x[0] * y[:, 0])[0 if biased else 1 :]:
+        total = total + dtype(product)
+    assert total == start
+    exact = Fraction(start) + 1000 * Fraction(unit) / 2
+    assert (f.encode(total), rounded(f, exact)) == (0x40, 0x41)
+    bias = np.array([[start]]) if biased else None
+    sums = np.array([[total]])
+    assert filter_codes(f, sums, 1001, row_norms(x), column_norms(y), bias)[1].tolist() == [0]
 
 
 def test_without_a_bound_the_filter_would_pass_wrong_codes():
