@@ -161,8 +161,9 @@ def _plain_names(text: str) -> str:
             renamed[name] = candidate
         return "\\" + renamed[name]
 
-    # Public names, and the numbered private ones of intermediate wires; cells and their types stay.
-    text = re.sub(r"\\\S+|(?<=\s)\$\d+(?=\s)", plain, text)
+    # Public names, and the numbered private ones of intermediate wires; cells' types stay, and so does a memory's
+    # name in the strings by which cells refer to it, which must be plain.
+    text = re.sub(r"(?<![\"\\])\\\S+|(?<=\s)\$\d+(?=\s)", plain, text)
     return re.sub(r"\b(input|output) (\d+)", lambda port: f"{port[1]} {int(port[2]) + 1}", text)
 
 

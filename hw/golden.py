@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from positcore import arithmetic
+from positcore import arithmetic, comparison, floats, functions, integers
 from positcore.codec import decode, encode
 from positcore.format import PositFormat
 from positcore.gemm import matmul
 from positcore.mac import MacSpec
 
-__all__ = ["Arrays", "golden_add", "golden_decode", "golden_dots", "golden_encode", "golden_mul", "golden_sub"]
+__all__ = [
+    "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode", "golden_dots",
+    "golden_encode", "golden_from_float", "golden_from_int", "golden_function", "golden_max", "golden_min",
+    "golden_mul", "golden_neg", "golden_round_to_int", "golden_sign", "golden_sub", "golden_to_float", "golden_to_int",
+]  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -34,6 +38,80 @@ def golden_sub(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
 def golden_mul(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """The outputs of the multiplier."""
     return {"code": arithmetic.mul(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_compare(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the comparator."""
+    a, b = inputs["a"], inputs["b"]
+    return {
+        "lt": comparison.less(fmt, a, b),
+        "le": comparison.less_equal(fmt, a, b),
+        "eq": comparison.equal(fmt, a, b),
+    }
+
+
+def golden_min(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The lesser operand."""
+    return {"code": comparison.minimum(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_max(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The greater operand."""
+    return {"code": comparison.maximum(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_neg(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The negated operand."""
+    return {"code": arithmetic.neg(fmt, inputs["a"])}
+
+
+def golden_abs(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The magnitude of the operand."""
+    return {"code": comparison.abs(fmt, inputs["a"])}
+
+
+def golden_sign(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The posit 1, −1 or 0 by the sign of the operand."""
+    return {"code": comparison.sign(fmt, inputs["a"])}
+
+
+def golden_convert(source: PositFormat, destination: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the converter."""
+    return {"code": arithmetic.convert(source, destination, inputs["a"])}
+
+
+def golden_round_to_int(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The nearest integral posits."""
+    return {"code": integers.round_to_int(fmt, inputs["a"])}
+
+
+def golden_from_int(fmt: PositFormat, inputs: Arrays, *, bits: int, signed: bool) -> dict[str, NDArray[Any]]:
+    """The codes of integers."""
+    value = np.asarray(inputs["value"])
+    return {"code": integers.from_int(fmt, value.astype(f"{'i' if signed else 'u'}{bits // 8}"))}
+
+
+def golden_to_int(fmt: PositFormat, inputs: Arrays, *, bits: int, signed: bool) -> dict[str, NDArray[Any]]:
+    """The nearest integers."""
+    return {"value": integers.to_int(fmt, inputs["code"], bits, signed=signed)}
+
+
+def golden_from_float(fmt: PositFormat, inputs: Arrays, *, float_format: str) -> dict[str, NDArray[Any]]:
+    """The codes of floats given by their bits."""
+    word = np.asarray(inputs["bits"]).astype(np.uint32 if float_format == "float32" else np.uint16)
+    x = word if float_format == "bfloat16" else word.view(float_format)
+    return {"code": floats.from_float(fmt, x, float_format)}
+
+
+def golden_to_float(fmt: PositFormat, inputs: Arrays, *, float_format: str) -> dict[str, NDArray[Any]]:
+    """The bits of the nearest floats."""
+    x = floats.to_float(fmt, inputs["code"], float_format)
+    return {"bits": x.view(np.uint32 if float_format == "float32" else np.uint16)}
+
+
+def golden_function(fmt: PositFormat, inputs: Arrays, *, function: str) -> dict[str, NDArray[Any]]:
+    """The function of the operand."""
+    return {"code": getattr(functions, function)(fmt, inputs["a"])}
 
 
 def golden_decode(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+from positcore.elementary import FUNCTIONS
 from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 
-__all__ = ["check_format", "check_spec", "check_stages", "check_width"]
+__all__ = [
+    "FLOAT_WIDTHS", "check_bits", "check_float_format", "check_format", "check_function", "check_signed", "check_spec",
+    "check_stages", "check_width",
+]  # fmt: skip
+
+FLOAT_WIDTHS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23)}  # bits of exponent and fraction
+
+
+def check_bits(unit: str, bits: object) -> int:
+    """`bits` itself, if integers have that width."""
+    if isinstance(bits, bool) or bits not in (8, 16, 32, 64):
+        raise ValueError(f"{unit}: bits must be 8, 16, 32 or 64, the width of the integers, not {bits!r}")
+    assert isinstance(bits, int)
+    return bits
+
+
+def check_float_format(unit: str, name: object) -> str:
+    """`name` itself, if it is a float format that has units."""
+    if not isinstance(name, str) or name not in FLOAT_WIDTHS:
+        raise ValueError(f"{unit}: the float format must be one of {', '.join(FLOAT_WIDTHS)}, not {name!r}")
+    return name
+
+
+def check_function(unit: str, fmt: PositFormat, name: object) -> str:
+    """`name` itself, if there are proven tables of that function, and for that format."""
+    if not isinstance(name, str) or name not in FUNCTIONS:
+        raise ValueError(f"{unit}: the function must be one of {', '.join(FUNCTIONS)}, not {name!r}")
+    if fmt.n > 16:
+        raise ValueError(f"{unit}: a table of {name} is built for formats of n ≤ 16, not {fmt}; convert to one first")
+    return name
+
+
+def check_signed(unit: str, signed: object) -> bool:
+    """`signed` itself, if it is a bool."""
+    if not isinstance(signed, bool):
+        raise TypeError(f"{unit}: signed must be True or False, not {signed!r}")
+    return signed
 
 
 def check_format(unit: str, fmt: object) -> PositFormat:

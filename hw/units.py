@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 from positcore.format import PositFormat
 from positcore.hw import golden
 from positcore.hw.adder import Adder
+from positcore.hw.convert import Converter
 from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
+from positcore.hw.floats import FromFloat, ToFloat
+from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
 from positcore.hw.mac import QuireMac
 from positcore.hw.multiplier import Multiplier
-from positcore.hw.parameters import check_spec, check_stages
+from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator, Sign
+from positcore.hw.parameters import (
+    check_bits,
+    check_float_format,
+    check_function,
+    check_signed,
+    check_spec,
+    check_stages,
+)  # fmt: skip
+from positcore.hw.rom import FunctionTable
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -22,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UNITS", "Design", "Unit", "unit"]
 
-Builder = Callable[[MacSpec, int], "wiring.Component"]
-Golden = Callable[[MacSpec, golden.Arrays], "dict[str, NDArray[Any]]"]
+Builder = Callable[..., "wiring.Component"]
+Golden = Callable[..., "dict[str, NDArray[Any]]"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Unit:
     summary : str
         What it computes, in a line.
     build : callable
-        (spec, stages) → component.
+        (spec, stages, **options) → component.
     cuts : tuple of str
         Where its pipeline can be cut, in order of preference; as many as `stages` may be.
     operands : int
@@ -45,7 +57,11 @@ class Unit:
     item : str
         What it takes one of in each cycle.
     golden : callable, optional
-        (spec, inputs by port) → outputs by port; None for a unit with a stream's handshake.
+        (spec, inputs by port, **options) → outputs by port; None for a unit with a stream's handshake.
+    options : tuple of str
+        The further fields of a `Design` that it has: of bits, signed, float_format, function.
+    converts : bool
+        Whether its result may be of another format than its operands.
     """
 
     name: str
@@ -55,11 +71,22 @@ class Unit:
     operands: int
     item: str
     golden: Golden | None = None
+    options: tuple[str, ...] = ()
+    converts: bool = False
 
     @property
     def streaming(self) -> bool:
         """Whether it speaks a stream's handshake and has a whole `MacSpec`, rather than one format."""
         return self.golden is None
+
+
+def _single(name: str, summary: str, kind: Any, operands: int, function: Golden, *options: str) -> Unit:
+    """A unit of one format, whose component takes that and the options, and whose golden twin does too."""
+    return Unit(
+        name, summary, lambda spec, stages, **extra: kind(spec.out, stages=stages, **extra), kind.CUTS, operands,
+        "pair" if operands == 2 else "code" if operands else name.removeprefix("from-"),
+        lambda spec, inputs, **extra: function(spec.out, inputs, **extra), options,
+    )  # fmt: skip
 
 
 def _encoder(spec: MacSpec, stages: int) -> Encoder:
@@ -96,6 +123,25 @@ UNITS: dict[str, Unit] = {
             "mac", "dot products, summed exactly in a quire and rounded once",
             lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term",
         ),
+        _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
+        _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),
+        _single("max", "the greater of a and b; the other, if one is NaR", Maximum, 2, golden.golden_max),
+        _single("neg", "-a", Negator, 1, golden.golden_neg),
+        _single("abs", "the magnitude of a", Magnitude, 1, golden.golden_abs),
+        _single("sign", "1, -1 or 0 by the sign of a", Sign, 1, golden.golden_sign),
+        Unit(
+            "convert", "the code of another format nearest to a",
+            lambda spec, stages: Converter(spec.a, spec.out, stages=stages), Converter.CUTS, 1, "code",
+            lambda spec, inputs: golden.golden_convert(spec.a, spec.out, inputs), converts=True,
+        ),
+        _single("round-to-int", "the integral posit nearest to a", IntegralRounder, 1, golden.golden_round_to_int),
+        _single(
+            "from-int", "the code nearest to an integer", FromInteger, 0, golden.golden_from_int, "bits", "signed"
+        ),
+        _single("to-int", "the integer nearest to a code", ToInteger, 1, golden.golden_to_int, "bits", "signed"),
+        _single("from-float", "the code nearest to a float", FromFloat, 0, golden.golden_from_float, "float_format"),
+        _single("to-float", "the float nearest to a code", ToFloat, 1, golden.golden_to_float, "float_format"),
+        _single("function", "a function of a, rounded once", FunctionTable, 1, golden.golden_function, "function"),
     )
 }  # fmt: skip
 
@@ -122,19 +168,32 @@ class Design:
     unit : Unit
         A unit of the registry.
     spec : MacSpec
-        What it computes. Units other than the MAC have one format, which stands as input and output.
+        What it computes. Units other than the MAC have one format, which stands as input and output; `convert`
+        has two.
     stages : int
         Registers in its pipeline; they change no bit of its results.
+    bits : int, optional
+        from-int and to-int: the width of the integer, 8, 16, 32 or 64.
+    signed : bool, optional
+        from-int and to-int: whether the integer is signed, as it is unless told.
+    float_format : str, optional
+        from-float and to-float: float16, bfloat16 or float32.
+    function : str, optional
+        function: exp, tanh, sigmoid or another function that has tables.
 
     Raises
     ------
     TypeError, ValueError
-        If the unit is unknown, or does not take that spec or so many stages.
+        If the unit is unknown, or does not take that spec, so many stages or such a parameter, or lacks one.
     """
 
     unit: Unit
     spec: MacSpec
     stages: int = 0
+    bits: int | None = None
+    signed: bool | None = None
+    float_format: str | None = None
+    function: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.unit, Unit):
@@ -142,27 +201,57 @@ class Design:
         name = self.unit.name
         check_spec(name, self.spec)
         check_stages(name, self.stages, self.unit.cuts)
-        if not self.unit.streaming and self.spec != MacSpec(self.spec.out):
+        inputs = self.spec.a if self.unit.converts else self.spec.out
+        if not self.unit.streaming and self.spec != MacSpec(inputs, self.spec.out):
+            if self.unit.converts:
+                raise ValueError(f"{name}: has an input format and an output format; drop the rest")
             raise ValueError(f"{name}: has one format and no accumulator; drop the output format and the accumulator")
+        for option in ("bits", "signed", "float_format", "function"):
+            if option not in self.unit.options and getattr(self, option) is not None:
+                raise ValueError(f"{name}: has no {option.replace('_', ' ')}; drop it")
+        if "bits" in self.unit.options:
+            check_bits(name, self.bits)
+            object.__setattr__(self, "signed", check_signed(name, True if self.signed is None else self.signed))
+        if "float_format" in self.unit.options:
+            check_float_format(name, self.float_format)
+        if "function" in self.unit.options:
+            check_function(name, self.spec.out, self.function)
 
     @classmethod
-    def of(cls, name: str, spec: PositFormat | MacSpec, stages: int = 0) -> Design:
-        """The design of a unit by its name, with a format or a whole spec."""
-        return cls(unit(name), MacSpec(spec) if isinstance(spec, PositFormat) else spec, stages)
+    def of(cls, name: str, spec: PositFormat | MacSpec, stages: int = 0, **options: Any) -> Design:
+        """The design of a unit by its name, with a format or a whole spec, and the options of that unit."""
+        return cls(unit(name), MacSpec(spec) if isinstance(spec, PositFormat) else spec, stages, **options)
 
     def __str__(self) -> str:
         return f"{self.unit.name}[{self.spec_text}]"
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The parameters of this unit besides spec and stages, by name."""
+        return {option: getattr(self, option) for option in self.unit.options}
+
+    @property
+    def variety(self) -> str:
+        """Those parameters in a word, such as int32, bfloat16 or tanh; empty if there are none."""
+        integer = f"{'int' if self.signed else 'uint'}{self.bits}" if self.bits else ""
+        return integer or self.float_format or self.function or ""
+
+    @property
     def spec_text(self) -> str:
-        """The spec in words: that of a MAC, or the format of any other unit."""
-        return str(self.spec) if self.unit.streaming else str(self.spec.out)
+        """The spec in words: that of a MAC, or the formats and parameters of any other unit."""
+        if self.unit.streaming:
+            return str(self.spec)
+        formats = f"{self.spec.a} → {self.spec.out}" if self.unit.converts else str(self.spec.out)
+        return f"{formats}, {self.variety}" if self.variety else formats
 
     @property
     def name(self) -> str:
-        """The name of the emitted module: `posit_add_8_2`, `posit_mac_8_2_quire31_s2`."""
+        """The name of the emitted module: `posit_add_8_2`, `posit_from_int_8_2_uint32`, `posit_mac_8_2_quire31_s2`."""
         tag = self.spec.tag if self.unit.streaming else self.spec.out.tag
-        return f"posit_{self.unit.name}_{tag}" + (f"_s{self.stages}" if self.stages else "")
+        if self.unit.converts:
+            tag = f"{self.spec.a.tag}_to_{tag}"
+        words = ["posit", self.unit.name.replace("-", "_"), tag, self.variety, f"s{self.stages}" if self.stages else ""]
+        return "_".join(word for word in words if word)
 
     @property
     def latency(self) -> int:
@@ -174,17 +263,28 @@ class Design:
         """The command that emits this design, less its `-o`."""
         spec = self.spec
         words = [f"positcore generate {self.unit.name} --format {spec.a.spelling}"]
-        if self.unit.streaming:
-            if spec.b != spec.a:
-                words.append(f"--second-format {spec.b.spelling}")
-            if spec.out != spec.a:
-                words.append(f"--output-format {spec.out.spelling}")
-            if spec.quire.carry_bits != 31:
-                words.append(f"--carry-bits {spec.quire.carry_bits}")
+        if spec.b != spec.a and self.unit.streaming:
+            words.append(f"--second-format {spec.b.spelling}")
+        if spec.out != spec.a:
+            words.append(f"--output-format {spec.out.spelling}")
+        if self.unit.streaming and spec.quire.carry_bits != 31:
+            words.append(f"--carry-bits {spec.quire.carry_bits}")
+        if self.bits:
+            words.append(f"--bits {self.bits}" + ("" if self.signed else " --unsigned"))
+        if self.float_format:
+            words.append(f"--float {self.float_format}")
+        if self.function:
+            words.append(f"--function {self.function}")
         if self.stages:
             words.append(f"--stages {self.stages}")
         return " ".join(words)
 
     def component(self) -> Any:
         """A new component of this design."""
-        return self.unit.build(self.spec, self.stages)
+        return self.unit.build(self.spec, self.stages, **self.options)
+
+    def golden(self, inputs: golden.Arrays) -> dict[str, NDArray[Any]]:
+        """What its outputs must be, by port, for arrays of inputs; of a unit without a handshake."""
+        if self.unit.golden is None:
+            raise ValueError(f"{self.unit.name}: has dot products, not vectors; use golden_dots")
+        return self.unit.golden(self.spec, inputs, **self.options)

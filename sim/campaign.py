@@ -93,6 +93,7 @@ def verify(
     waveforms: Path | str | None = ".",
     optimize: str = "-O2",
     alter: Callable[[str], str] | None = None,
+    **options: Any,
 ) -> Report:
     """Compare a unit's RTL with the golden model on every bit of its outputs.
 
@@ -103,9 +104,9 @@ def verify(
     Parameters
     ----------
     unit : str
-        decode, encode, add, sub, mul or mac.
+        A unit of the registry, `positcore.hw.units`.
     spec : PositFormat or MacSpec
-        A MAC takes either; other units have one format.
+        A MAC and a converter take either; other units have one format.
     exhaustive : bool, optional
         True: all inputs, which may be 2^26 at most.
     vectors : int, optional
@@ -121,6 +122,8 @@ def verify(
         The C++ compiler's optimization flag.
     alter : callable, optional
         Changes the RTLIL before it is compiled: how tests plant faults.
+    **options
+        The unit's own: bits and signed, float_format, or function, as for `Design`.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def verify(
     MissingToolError
         If there is no C++ compiler.
     """
-    design = Design.of(unit, spec, stages)
+    design = Design.of(unit, spec, stages, **options)
     if exhaustive and vectors is not None:
         raise ValueError("verify: exhaustive takes all inputs; drop vectors, or exhaustive")
     if vectors is not None and (isinstance(vectors, bool) or not isinstance(vectors, int)):
@@ -176,15 +179,14 @@ def _warm_up(design: Design) -> None:
     if design.unit.golden is None:
         golden_dots(design.spec, np.zeros(1, np.uint8), np.zeros(1, np.uint8), np.ones(1, np.int64))
     else:
-        zero = np.zeros(1, design.spec.out.dtype)
-        design.unit.golden(design.spec, {port.name: zero for port in unit_ports(design)})
+        zero = np.zeros(1, np.uint8)
+        design.golden({port.name: zero for port in unit_ports(design)})
 
 
 def _vector_batches(
     design: Design, native: VectorUnit, total: int, seed: int | None
 ) -> Iterator[tuple[int, Mismatch | None]]:
     """Compare chunk by chunk; gives the vectors of each and its first difference."""
-    assert design.unit.golden is not None
     rng = np.random.default_rng(seed)
     everything = all_inputs(native.inputs) if seed is None else None
     for lo in range(0, total, _CHUNK):
@@ -192,9 +194,9 @@ def _vector_batches(
         if everything is not None:
             inputs = {name: column[lo : lo + count] for name, column in everything.items()}
         else:
-            inputs = directed_inputs(design.spec.out, native.inputs, count, rng)
+            inputs = directed_inputs(design, native.inputs, count, rng)
         got = native.run(inputs)
-        want = design.unit.golden(design.spec, inputs)
+        want = design.golden(inputs)
         if set(got) != set(want):
             raise AssertionError(f"{design}: outputs {sorted(got)} but golden {sorted(want)}")
         differs = np.zeros(count, bool)

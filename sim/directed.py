@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from positcore.format import PositFormat
 from positcore.hw.emit import Port
+from positcore.hw.units import Design
 from positcore.mac import MacSpec
+from positcore.sim.ties import codes_near_ties, float_bits_near_ties, integers_near_ties
 
 __all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots"]
 
@@ -32,11 +34,16 @@ def all_inputs(ports: tuple[Port, ...]) -> Columns:
     return columns
 
 
-def directed_inputs(fmt: PositFormat, ports: tuple[Port, ...], count: int, rng: np.random.Generator) -> Columns:
-    """Inputs of a unit: related pairs of directed codes, or random fields with a share of special ones."""
+def directed_inputs(design: Design, ports: tuple[Port, ...], count: int, rng: np.random.Generator) -> Columns:
+    """Inputs of a unit: related pairs of directed codes, what lies near its ties, or random fields, some special."""
+    fmt = design.spec.a
     names = [port.name for port in ports]
-    if names == ["code"]:
-        return {"code": directed_codes(fmt, count, rng)}
+    if names in (["code"], ["a"]):
+        return {names[0]: codes_near_ties(design, directed_codes(fmt, count, rng), rng)}
+    if names == ["value"]:
+        return {"value": integers_near_ties(design, count, rng)}
+    if names == ["bits"]:
+        return {"bits": float_bits_near_ties(design, count, rng)}
     if names == ["a", "b"]:
         a, b = directed_codes(fmt, count, rng), directed_codes(fmt, count, rng)
         return {"a": a, "b": _related(fmt, a, b, rng)}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from positcore.format import PositFormat
 from positcore.hw.units import Design
-from positcore.scalar import Posit, split
+from positcore.rational import split
+from positcore.scalar import Posit
 
 __all__ = ["Mismatch", "code_text", "describe"]
 
@@ -88,6 +89,8 @@ def _expression(design: Design, mismatch: Mismatch) -> str:
     if name in ("add", "sub", "mul"):
         a, b = mismatch.inputs["a"][0], mismatch.inputs["b"][0]
         return f'{start}print(pc.{name}(pc.{spec.out!r}, {a}, {b}))"'
+    if name == "convert":
+        return f'{start}print(pc.convert(pc.{spec.a!r}, pc.{spec.out!r}, {mismatch.inputs["a"][0]}))"'
     if name == "mac":
         made = f"pc.MacSpec((pc.{spec.a!r}, pc.{spec.b!r}), pc.{spec.out!r}, pc.{spec.accumulator!r})"
         return f'{start}print(pc.dot({made}, {mismatch.inputs["a"]}, {mismatch.inputs["b"]}))"'

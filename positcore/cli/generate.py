@@ -20,7 +20,7 @@ EXAMPLE = "positcore generate mac --format 8,2 --output-format 16,2 --stages 2 -
 
 def add_design(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which unit, of which spec, with how many pipeline stages."""
-    parser.add_argument("unit", metavar="UNIT", help="decode, encode, add, sub, mul or mac")
+    parser.add_argument("unit", metavar="UNIT", help="add, mul, mac, convert, ...; an unknown one lists them all")
     add_format(parser)
     parser.add_argument(
         "--second-format", type=format_argument, metavar="n,es",
@@ -28,7 +28,7 @@ def add_design(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--output-format", type=format_argument, metavar="n,es",
-        help="mac: the format of the result, if it is another",
+        help="mac, convert: the format of the result, if it is another",
     )  # fmt: skip
     parser.add_argument(
         "--accumulator", choices=["quire"], default="quire", help="mac: how products are summed (quire)"
@@ -37,6 +37,12 @@ def add_design(parser: argparse.ArgumentParser) -> None:
         "--carry-bits", type=int, metavar="C",
         help="mac: headroom of the quire; 2^C - 1 products cannot overflow it (31)",
     )  # fmt: skip
+    parser.add_argument("--bits", type=int, metavar="W", help="from-int, to-int: the integer's width, 8, 16, 32 or 64")
+    parser.add_argument(
+        "--unsigned", action="store_const", const=True, help="from-int, to-int: the integer has no sign"
+    )
+    parser.add_argument("--float", metavar="F", help="from-float, to-float: float16, bfloat16 or float32")
+    parser.add_argument("--function", metavar="F", help="function: exp, log, tanh, sigmoid, ...")
     parser.add_argument(
         "--stages", type=int, default=0, metavar="S", help="pipeline registers; they change no result (0)"
     )
@@ -47,17 +53,27 @@ def design_of(args: argparse.Namespace) -> Design:
     from positcore.hw.units import Design, unit
 
     chosen = unit(args.unit)
-    given = {
-        "--second-format": args.second_format,
-        "--output-format": args.output_format,
-        "--carry-bits": args.carry_bits,
-    }
-    extra = [option for option, value in given.items() if value is not None]
+    mac = {"--second-format": args.second_format, "--carry-bits": args.carry_bits}
+    output = {"--output-format": args.output_format}
+    extra = [option for option, value in (mac | output).items() if value is not None]
+    if chosen.converts:
+        extra = [option for option in extra if option in mac]
     if extra and not chosen.streaming:
-        raise ValueError(f"{chosen.name} has one format and no accumulator; drop {' and '.join(extra)}")
+        formats = "an input and an output format" if chosen.converts else "one format"
+        raise ValueError(f"{chosen.name} has {formats} and no accumulator; drop {' and '.join(extra)}")
+    own = {"--bits": "bits", "--unsigned": "signed", "--float": "float_format", "--function": "function"}
+    foreign = [
+        option for option, field in own.items()
+        if getattr(args, option.removeprefix("--")) is not None and field not in chosen.options
+    ]  # fmt: skip
+    if foreign:
+        raise ValueError(f"{chosen.name} does not have {' and '.join(foreign)}; drop it")
     inputs = (args.format, args.second_format or args.format)
     quire = Quire() if args.carry_bits is None else Quire(args.carry_bits)
-    return Design(chosen, MacSpec(inputs, args.output_format, quire), args.stages)
+    return Design(
+        chosen, MacSpec(inputs, args.output_format, quire), args.stages, bits=args.bits,
+        signed=None if args.unsigned is None else not args.unsigned, float_format=args.float, function=args.function,
+    )  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

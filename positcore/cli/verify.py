@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
         report = verify(
             design.unit.name, design.spec, exhaustive=args.exhaustive, vectors=args.vectors, seed=args.seed,
-            stages=design.stages, progress=progress, waveforms=args.waveforms,
+            stages=design.stages, progress=progress, waveforms=args.waveforms, **design.options,
         )  # fmt: skip
     print(json.dumps(asdict(report) | {"vectors_per_s": report.vectors_per_s}, indent=2) if args.json else report)
     return 0

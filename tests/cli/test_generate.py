@@ -32,6 +32,22 @@ def test_to_a_file_that_names_the_command_that_made_it(capsys, tmp_path):
     assert capsys.readouterr().out == text
 
 
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        ("convert --format 8,2 --output-format 16,1", "posit_convert_8_2_to_16_1"),
+        ("from-int --format 8,2 --bits 16 --unsigned", "posit_from_int_8_2_uint16"),
+        ("to-float --format 8,2 --float bfloat16 --stages 1", "posit_to_float_8_2_bfloat16_s1"),
+        ("function --format 8,2 --function tanh", "posit_function_8_2_tanh"),
+    ],
+)
+def test_units_with_parameters_of_their_own(capsys, words, module):
+    status, out, err = run(capsys, *words.split())
+    assert (status, err) == (0, "")
+    assert f"// again by: positcore generate {words} -o {module}.v\n" in out
+    assert f"\nmodule {module}(" in out
+
+
 def test_json(capsys, tmp_path):
     path = tmp_path / "mul.v"
     status, out, _ = run(capsys, "mul", "--format", "8,2", "--stages", "1", "-o", str(path), "--json")
@@ -51,6 +67,13 @@ def test_json(capsys, tmp_path):
     [
         ("div --format 8,2", "unknown unit 'div'; the units are: decode, encode, add, sub, mul, mac"),
         ("add --format 8,2 --output-format 16,2", "add has one format and no accumulator; drop --output-format"),
+        (
+            "convert --format 8,2 --carry-bits 7",
+            "convert has an input and an output format and no accumulator; drop",
+        ),
+        ("add --format 8,2 --bits 8 --unsigned", "add does not have --bits and --unsigned; drop it"),
+        ("from-int --format 8,2", "from-int: bits must be 8, 16, 32 or 64, the width of the integers, not None"),
+        ("function --format 8,2 --function tan", "function: the function must be one of exp, "),
         ("add --format 8,2 --stages 9", "add: stages must be an integer in 0..5 (it can be cut after: summed, "),
         ("mac --format 8,2 --carry-bits 64", "Quire: carry_bits must be an integer in 1..63, not 64"),
         ("add --format 8,2 -o missing/add.v", "no folder missing to write add.v in; create it"),

@@ -22,6 +22,12 @@ def test_exhaustive(capsys):
     assert out.startswith("add posit<8,2>: 65,536 vectors (all inputs), 0 mismatches, ")
 
 
+def test_a_unit_with_parameters_of_its_own(capsys):
+    status, out, err = run(capsys, "to-int", "--format", "6,1", "--bits", "8", "--unsigned")
+    assert (status, err) == (0, "")
+    assert out.startswith("to-int posit<6,1>, uint8: 64 vectors (all inputs), 0 mismatches, ")
+
+
 def test_json(capsys):
     words = ["mac", "--format", "8,2", "--output-format", "16,2", "--vectors", "400", "--seed", "3", "--stages", "1"]
     status, out, _ = run(capsys, *words, "--json")

@@ -7,6 +7,7 @@ import positcore as pc
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import UNITS, Design
+from tests.hw.examples import example
 
 F = pc.PositFormat(8, 2)
 
@@ -42,7 +43,7 @@ endmodule
 def test_it_is_verilog_around_every_unit(name, tmp_path):
     if shutil.which("iverilog") is None:
         pytest.skip("needs iverilog")
-    design = Design.of(name, F)
+    design = example(name, F)
     (tmp_path / "unit.v").write_text(emit_verilog(design) + registered_wrapper(design))
     done = subprocess.run(
         ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-tnull", "unit.v"],

@@ -9,12 +9,13 @@ import positcore as pc
 from positcore.hw.emit import clock_ports, emit_verilog, unit_ports, write_verilog
 from positcore.hw.units import UNITS, Design
 from positcore.sim.verilog import check_verilog
+from tests.hw.examples import example
 
 F8 = pc.PositFormat(8, 2)
 DESIGNS = [
-    *(Design.of(name, F8) for name in UNITS),
-    *(Design.of(name, F8, len(UNITS[name].cuts)) for name in UNITS),
-    *(Design.of(name, pc.PositFormat(2, 4, underflow=True), 1) for name in UNITS),
+    *(example(name, F8) for name in UNITS),
+    *(example(name, F8, len(UNITS[name].cuts)) for name in UNITS),
+    *(example(name, pc.PositFormat(2, 4, underflow=True), 1) for name in UNITS),
     Design.of("mac", pc.MacSpec((F8, pc.PositFormat(6, 0)), pc.PositFormat(16, 2), pc.Quire(7)), 2),
     Design.of("add", pc.PositFormat(32, 2)),
 ]

@@ -2,6 +2,7 @@ import pytest
 
 import positcore as pc
 from positcore.hw.units import UNITS, Design, unit
+from tests.hw.examples import example
 
 F8 = pc.PositFormat(8, 2)
 
@@ -15,7 +16,7 @@ def test_unknown_unit_lists_the_known_ones():
 def test_registry_and_component_agree(unbuilt, name):
     entry = unit(name)
     for stages in range(len(entry.cuts) + 1):
-        design = Design.of(name, F8, stages)
+        design = example(name, F8, stages)
         component = design.component()
         assert component.latency == design.latency
         assert entry.cuts == component.CUTS
@@ -42,3 +43,42 @@ def test_one_format_units_take_no_mac_spec():
         Design("add", pc.MacSpec(F8))
     with pytest.raises(ValueError, match=r"mul: stages must be an integer in 0..4"):
         Design.of("mul", F8, 5)
+
+
+def test_names_and_commands_of_units_with_parameters():
+    convert = Design.of("convert", pc.MacSpec(F8, pc.PositFormat(16, 1)), 1)
+    assert (convert.name, str(convert)) == ("posit_convert_8_2_to_16_1_s1", "convert[posit<8,2> → posit<16,1>]")
+    assert convert.command == "positcore generate convert --format 8,2 --output-format 16,1 --stages 1"
+    to_int = Design.of("to-int", F8, bits=32, signed=False)
+    assert (to_int.name, str(to_int)) == ("posit_to_int_8_2_uint32", "to-int[posit<8,2>, uint32]")
+    assert to_int.command == "positcore generate to-int --format 8,2 --bits 32 --unsigned"
+    assert Design.of("from-int", F8, bits=8) == Design.of("from-int", F8, bits=8, signed=True)
+    assert Design.of("to-float", F8, float_format="float16").command.endswith(" --float float16")
+    assert Design.of("function", F8, function="tanh").name == "posit_function_8_2_tanh"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("add", {"bits": 8}, ValueError, "add: has no bits; drop it"),
+        ("from-int", {"bits": 8, "float_format": "float16"}, ValueError, "from-int: has no float format; drop it"),
+        ("from-int", {}, ValueError, "from-int: bits must be 8, 16, 32 or 64, the width of the integers, not None"),
+        ("to-int", {"bits": 24}, ValueError, "to-int: bits must be 8, 16, 32 or 64, .*, not 24"),
+        ("to-int", {"bits": 8, "signed": 0}, TypeError, "to-int: signed must be True or False, not 0"),
+        ("to-float", {}, ValueError, "to-float: the float format must be one of float16, .*, not None"),
+        ("function", {}, ValueError, "function: the function must be one of exp, .*, not None"),
+    ],
+)
+def test_parameters_of_units(name, options, error, message):
+    with pytest.raises(error, match=message):
+        Design.of(name, F8, **options)
+
+
+def test_a_converter_has_two_formats_and_no_more():
+    with pytest.raises(ValueError, match="convert: has an input format and an output format; drop the rest"):
+        Design.of("convert", pc.MacSpec(F8, pc.PositFormat(16, 2), pc.Quire(7)))
+
+
+def test_the_mac_has_no_golden_vectors():
+    with pytest.raises(ValueError, match="mac: has dot products, not vectors; use golden_dots"):
+        Design.of("mac", F8).golden({})
