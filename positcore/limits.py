@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from positcore.format import PositFormat
+from positcore.rational import floor_log2
 from positcore.scalar import Posit
 
 __all__ = ["finfo"]
@@ -68,7 +69,7 @@ class finfo:  # noqa: N801  # the name that numpy has
         self.bits, self.es, self.dtype = fmt.n, fmt.es, fmt.dtype
         self.eps, self.epsneg = float("nan") if eps is None else float(eps), float(epsneg)
         self.nmant = fmt.fraction_bits
-        self.machep, self.negep = (0 if e is None else _floor_log2(e) for e in (eps, epsneg))
+        self.machep, self.negep = (0 if e is None else floor_log2(e) for e in (eps, epsneg))
         self.max = self.maxpos = fmt.maxpos
         self.min = -fmt.maxpos
         self.tiny = self.minpos = self.smallest_normal = self.smallest_subnormal = fmt.minpos
@@ -103,9 +104,3 @@ def _power(x: float) -> str:
     """A number as text, with its power of two if it is one."""
     fraction, exponent = np.frexp(x)
     return f"2^{exponent - 1} = {x:g}" if fraction == 0.5 else f"{x:g}"
-
-
-def _floor_log2(x: Fraction) -> int:
-    """The largest s with 2^s ≤ x, for x > 0."""
-    s = x.numerator.bit_length() - x.denominator.bit_length()
-    return s if np.ldexp(1.0, s) <= x else s - 1

@@ -13,7 +13,8 @@ from positcore.arithmetic import convert
 from positcore.codec import encode
 from positcore.format import PositFormat
 from positcore.integers import from_int
-from positcore.scalar import Posit, exact_value, round_fraction, value_of
+from positcore.rational import round_fraction, value_of
+from positcore.scalar import Posit, exact_value
 
 __all__ = ["common_format", "is_posit", "leaves", "rounded_codes", "signed_codes", "standing", "unsigned_codes"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from positcore.codec import check_codes
 from positcore.format import PositFormat
-from positcore.scalar import round_fraction, value_of
+from positcore.rational import round_fraction, value_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from positcore.hw.emit import FlatUnit, emit_rtlil
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
-from positcore.scalar import round_fraction
+from positcore.rational import round_fraction
 from positcore.sim.native import compile_library
 
 __all__ = ["NativeMac", "StreamError", "native_mac"]

@@ -117,19 +117,19 @@ _plant(
 # The scalar reference, by the tests of its definition ------------------------------------------------
 
 _plant(
-    "scalar.py", "the reference's tie by value",
+    "rational.py", "the reference's tie by value",
     "code = min(round(body), fmt.maxpos_code)",
     "code = min((c for c in (int(body), int(body) + 1) if 0 < c <= fmt.maxpos_code), default=fmt.maxpos_code, "
     "key=lambda c: (abs(value_of(fmt, c) - x), c & 1))",
     "test_scalar.py::test_rounding_turns_at_the_encoding_between_two_neighbors[posit<8,2>]",
 )  # fmt: skip
 _plant(
-    "scalar.py", "the reference reads cut-off exponent bits as the low ones",
+    "rational.py", "the reference reads cut-off exponent bits as the low ones",
     "exponent=exponent << (fmt.es - exponent_bits)", "exponent=exponent",
     "test_scalar.py::test_value",
 )  # fmt: skip
 _plant(
-    "scalar.py", "the reference's minpos becomes 0",
+    "rational.py", "the reference's minpos becomes 0",
     "return code if fmt.underflow else max(code, 1)", "return code",
     "test_scalar.py::test_extremes[posit<8,2>]",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The rational reference for whole arrays: rounding of exact integers by tables of values and ties, no float anywhere.
 
-A number is an integer times 2^−bits, in NumPy arrays of Python integers. A format of n bits is known by the exact
-values of its codes and by its ties, which are the values of the odd codes of n + 1 bits (`positcore.scalar.value_of`).
+A number is an integer times 2^−bits, in NumPy arrays of Python integers. A format of n bits is known by the exact values
+of its codes (`positcore.rational.value_of`) and by its ties, which are the values of the odd codes of n + 1 bits.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.scalar import value_of
+from positcore.rational import value_of
 
 
 def integers(numbers):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import positcore as pc
-from positcore.scalar import round_fraction, value_of
+from positcore.rational import round_fraction, value_of
 
 SMALL_FORMATS = [
     fmt

@@ -13,7 +13,8 @@ import pytest
 
 import positcore as pc
 from positcore import PositArray, ufuncs
-from positcore.scalar import Posit, round_fraction
+from positcore.rational import round_fraction
+from positcore.scalar import Posit
 from tests.reference import LARGE_FORMATS, all_pairs, exact, format_id, rounded, some_pairs, special_codes, value
 
 FORMATS = [pc.PositFormat(6, 1), pc.PositFormat(5, 2, underflow=True), pc.PositFormat(3, 0), pc.PositFormat(8, 2)]

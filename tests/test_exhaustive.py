@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.scalar import round_fraction, value_of
+from positcore.rational import round_fraction, value_of
 from tests import rational_tables
 from tests.rational_tables import integers, nearest, nearest_float, place, same, table
 from tests.reference import all_pairs, format_id, rounded, some_pairs, special_codes, value

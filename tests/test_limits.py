@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.scalar import value_of
+from positcore.rational import value_of
 from tests.reference import BYTE_FORMATS, LARGE_FORMATS, SMALL_FORMATS, format_id
 
 

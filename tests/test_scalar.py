@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.scalar import Posit, round_fraction, value_of
+from positcore.rational import round_fraction, value_of
+from positcore.scalar import Posit
 from tests.reference import BYTE_FORMATS, LARGE_FORMATS, SMALL_FORMATS, exact, format_id
 
 

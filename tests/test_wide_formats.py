@@ -9,7 +9,7 @@ import pytest
 
 import positcore as pc
 from positcore import arithmetic
-from positcore.scalar import split
+from positcore.rational import split
 from tests.rational_tables import place, same
 from tests.reference import format_id, rounded, some_pairs, special_codes, value
 

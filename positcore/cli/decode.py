@@ -11,7 +11,7 @@ from typing import Any
 from positcore.cli.arguments import add_format, add_json
 from positcore.cli.fields import bit_fields, exact_text, hex_text, join_fields, table, wants_color
 from positcore.format import PositFormat
-from positcore.scalar import Fields, split, value_of
+from positcore.rational import Fields, split, value_of
 
 __all__ = ["EXAMPLE", "configure", "read_code", "run"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from positcore.cli.arguments import add_format, add_json
 from positcore.cli.fields import bit_fields, exact_text, hex_text, join_fields, rounded_text, table, wants_color
 from positcore.format import PositFormat
-from positcore.scalar import round_fraction, value_of
+from positcore.rational import round_fraction, value_of
 
 __all__ = ["EXAMPLE", "configure", "read_number", "run"]
 

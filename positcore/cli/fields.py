@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TextIO
 
 from positcore.format import PositFormat
-from positcore.scalar import split
+from positcore.rational import split
 
 __all__ = ["bit_fields", "exact_text", "hex_text", "join_fields", "rounded_text", "table", "wants_color"]
 

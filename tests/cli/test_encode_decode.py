@@ -11,7 +11,7 @@ import pytest
 from positcore.cli import decode, encode, main
 from positcore.cli.fields import bit_fields, exact_text, rounded_text, wants_color
 from positcore.format import PositFormat
-from positcore.scalar import value_of
+from positcore.rational import value_of
 
 P8 = PositFormat(8, 2)
 

@@ -7,7 +7,7 @@ import pytest
 
 import positcore as pc
 from positcore.gemm.compensated import compensated_codes
-from positcore.scalar import round_fraction
+from positcore.rational import round_fraction
 from tests.reference import exact_matmul, format_id, value
 
 FORMATS = [pc.posit8, pc.posit16, pc.PositFormat(16, 4), pc.posit32, pc.PositFormat(32, 0), pc.PositFormat(32, 4)]

@@ -10,7 +10,7 @@ from positcore.hw.decode import Decoder
 from positcore.hw.emit import unit_ports
 from positcore.hw.encode import Encoder
 from positcore.hw.units import Design
-from positcore.scalar import round_fraction, value_of
+from positcore.rational import round_fraction, value_of
 from positcore.sim.campaign import verify
 from positcore.sim.directed import all_inputs
 from positcore.sim.verilog import run_verilog
