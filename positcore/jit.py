@@ -1,19 +1,51 @@
-"""How inner loops are compiled: one numba decorator, and the bit operations that numba lacks."""
+"""How inner loops are compiled: one numba decorator, and the bit operations that numba lacks.
+
+Compiled kernels are kept beside their sources. Numba takes one as valid while its own file has not changed, though
+kernels of other files may be part of it; so all that are older than any file with kernels are dropped here, once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit, types
 from numba.extending import intrinsic
 
 __all__ = [
-    "any_order_kernel", "count_leading_zeros", "count_trailing_zeros", "float_bits", "float_from_bits",
-    "fused_multiply_add", "kernel",
+    "any_order_kernel", "count_leading_zeros", "count_trailing_zeros", "drop_stale_kernels", "float_bits",
+    "float_from_bits", "fused_multiply_add", "kernel",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def drop_stale_kernels(package: Path) -> int:
+    """Delete the compiled kernels in a package's folders that are older than one of its files with kernels.
+
+    Returns
+    -------
+    int
+        How many indices were deleted; what cannot be deleted stays.
+    """
+    folders = [package, package / "gemm"]
+    sources = [path for folder in folders for path in folder.glob("*.py")]
+    compiled = [path for path in sources if path.name == "jit.py" or b"positcore.jit" in path.read_bytes()]
+    newest = max((path.stat().st_mtime for path in compiled), default=0.0)
+    dropped = 0
+    for folder in folders:
+        for index in (folder / "__pycache__").glob("*.nbi"):
+            try:
+                if index.stat().st_mtime < newest:
+                    index.unlink()
+                    dropped += 1
+            except OSError:  # another process was first, or the folder is not ours
+                continue
+    return dropped
+
+
+drop_stale_kernels(Path(__file__).parent)
 
 
 def kernel(function: F) -> F:

@@ -89,9 +89,10 @@ class Tree:
         shutil.copytree(self.folder, folder, copy_function=os.link)
         tree = Tree(folder)
         path = folder / "positcore" / fault.path
-        text = path.read_text(encoding="utf-8")
+        text, time = path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
         path.unlink()
         path.write_text(fault.planted(text), encoding="utf-8")
+        os.utime(path, ns=(time, time))  # so that kernels it is no part of are kept; the others go below
         changed = fault.path.removesuffix(".py").replace("/", ".")
         sources = tree.sources()
         for module, needed in self.needs.items():
