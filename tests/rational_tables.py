@@ -1,6 +1,6 @@
 """The rational reference for whole arrays: rounding of exact integers by tables of values and ties, no float anywhere.
 
-A number is an integer times 2^−bits, in NumPy arrays of Python integers. A format of n bits is known by the exact values
+A number is an integer times 2^−bits, in NumPy arrays of Python integers. A format of n bits is known by the values
 of its codes (`positcore.rational.value_of`) and by its ties, which are the values of the odd codes of n + 1 bits.
 """
 
