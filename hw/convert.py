@@ -18,8 +18,10 @@ __all__ = ["Converter"]
 class Converter(wiring.Component):
     """The code of one format nearest to a code of another. Latency `stages` cycles, one code a cycle.
 
-    Decoder and rounder, but where both formats have the same es and the source is the narrower one: its codes, with
-    zeros after them, are those of the destination already.
+    Decoder and rounder, but where both formats have the same es: then codes are cuts of the same infinitely long
+    encoding. The wider code is the narrower one with zeros after it; the other way the code itself is rounded,
+    in two's complement as it stands, and kept from becoming 0 or NaR. (Only a destination with `flush`, whose
+    threshold is no tie of the encoding, takes the long way.)
 
     Parameters
     ----------
@@ -55,9 +57,10 @@ class Converter(wiring.Component):
         m = Module()
         source, destination = self.source, self.destination
         pipeline = Pipeline(m, self.CUTS, self.stages)
-        if source.es == destination.es and source.n <= destination.n:
-            (code,) = pipeline.cut("decoded", code=Cat(Const(0, destination.n - source.n), self.a))
-            (code,) = pipeline.cut("shifted", code=code)
+        if source.es == destination.es and (source.n <= destination.n or destination.flush is None):
+            (a,) = pipeline.cut("decoded", a=self.a)
+            (a,) = pipeline.cut("shifted", a=a)
+            code = Cat(Const(0, destination.n - source.n), a) if source.n <= destination.n else self._cut_short(m, a)
             (code,) = pipeline.cut("rounded", code=code)
             m.d.comb += self.code.eq(code)
             return m
@@ -79,3 +82,17 @@ class Converter(wiring.Component):
         ]
         m.d.comb += self.code.eq(encode.code)
         return m
+
+    def _cut_short(self, m: Module, a: Value) -> Value:
+        """The upper bits of a code, rounded to nearest, ties to even."""
+        below = self.source.n - self.destination.n
+        body, sign = a[below:-1], a[-1]
+        guard, sticky = a[below - 1], a[: below - 1].any()
+        low, high = ~body.any(), body.all()  # next to 0 or NaR on one side, to NaR or 0 on the other
+        if self.destination.underflow:
+            low, high = low & sign, high & ~sign
+        round_up = Signal()
+        code = Signal(self.destination.n)
+        m.d.comb += round_up.eq(Mux(low, guard | sticky, guard & (body[0] | sticky) & ~high))
+        m.d.comb += code.eq(Cat(body, sign) + round_up)
+        return code

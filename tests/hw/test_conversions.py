@@ -23,7 +23,10 @@ pytestmark = pytest.mark.rtl
 PLAIN = [pc.PositFormat(n, es) for n in range(2, 9) for es in range(5)]
 VARIANTS = [pc.PositFormat.parse(text) for text in ("8,2u", "8,2f3", "8,0f0", "5,1u", "4,4f20", "2,0u")]
 FORMATS = [*PLAIN, *VARIANTS]
-DESTINATIONS = [*VARIANTS, *(pc.PositFormat.parse(text) for text in ("8,2", "6,1", "3,3", "16,1", "32,0"))]
+DESTINATIONS = [
+    *VARIANTS,
+    *(pc.PositFormat.parse(text) for text in ("8,2", "6,1", "3,3", "2,3", "3,2u", "16,1", "32,0")),
+]
 F8, F16, F32 = (pc.PositFormat(n, 2) for n in (8, 16, 32))
 INTEGERS = [(bits, signed) for bits in (8, 16, 32, 64) for signed in (True, False)]
 FLOATS = ("float16", "bfloat16", "float32")
@@ -61,7 +64,14 @@ def test_convert_every_code(destination):
 
 @pytest.mark.parametrize(
     ("source", "destination"),
-    [(F16, F8), (F16, pc.PositFormat(8, 2, flush=3)), (pc.PositFormat(16, 1), pc.PositFormat(8, 2, True)), (F16, F32)],
+    [
+        (F16, F8),
+        (F16, pc.PositFormat(9, 2, True)),
+        (F16, pc.PositFormat(2, 2)),
+        (F16, pc.PositFormat(8, 2, flush=3)),
+        (pc.PositFormat(16, 1), pc.PositFormat(8, 2, True)),
+        (F16, F32),
+    ],
     ids=format_id,
 )
 def test_convert_every_code_of_16_bits(source, destination):
@@ -214,6 +224,7 @@ def test_floats_of_wide_formats(name, float_format, fmt):
 DEPTHS = [
     ("convert", pc.MacSpec(F8, pc.PositFormat(6, 1)), {}, "a"),
     ("convert", pc.MacSpec(F8, pc.PositFormat(12, 2)), {}, "a"),
+    ("convert", pc.MacSpec(F8, pc.PositFormat(5, 2)), {}, "a"),
     ("round-to-int", F8, {}, "a"),
     ("from-int", F8, {"bits": 8}, "value"),
     ("to-int", F8, {"bits": 16, "signed": False}, "code"),
