@@ -14,7 +14,7 @@ from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_bits, check_format, check_signed, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import significand
-from positcore.hw.shifters import normalize, shift_right_sticky
+from positcore.hw.shifters import normalize_sticky, shift_right_sticky
 from positcore.rational import round_fraction, value_of
 
 __all__ = ["FromInteger", "IntegralRounder", "ToInteger"]
@@ -136,17 +136,17 @@ class FromInteger(wiring.Component):
         sign = self.value[-1] if self.signed else Const(0, 1)
         magnitude = self.value[:-1] if self.signed else self.value[:]
         width = len(magnitude)
-        shifted, run = normalize(m, magnitude, sign, name="norm")
-        zero = Signal()
-        nothing = ~magnitude.any()
-        m.d.comb += zero.eq(nothing & ~sign)
-        fraction, run, sign, zero, nar = pipeline.cut(
-            "normalized", fraction=shifted[:-1], run=run, sign=sign, zero=zero, nar=nothing & sign
+        shifted, run, sticky = normalize_sticky(m, magnitude, sign, self.fmt.fraction_bits + 2, name="norm")
+        # The top bit differs from the sign but for 0 (and −1); a sign over nothing but zeros is NaR.
+        zero = ~shifted[-1] & ~sign
+        nar = sign & ~run.any() & ~shifted.any() & ~sticky
+        fraction, sticky, run, sign, zero, nar = pipeline.cut(
+            "normalized", fraction=shifted[:-1], sticky=sticky, run=run, sign=sign, zero=zero, nar=nar
         )
         m.submodules.encode = encode = Encoder(
             self.fmt,
             scale_bits=1 + (width - 1).bit_length(),
-            fraction_bits=width - 1,
+            fraction_bits=len(fraction),
             stages=max(0, self.stages - 1),
         )
         m.d.comb += [
@@ -155,6 +155,7 @@ class FromInteger(wiring.Component):
             encode.raw.sign.eq(sign),
             encode.raw.zero.eq(zero),
             encode.raw.nar.eq(nar),
+            encode.raw.sticky.eq(sticky),
             self.code.eq(encode.code),
         ]
         return m

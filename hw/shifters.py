@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import *
 
-__all__ = ["count_bits", "normalize", "shift_right_sticky"]
+__all__ = ["count_bits", "normalize", "normalize_sticky", "shift_right_sticky"]
 
 
 def count_bits(width: int) -> int:
@@ -81,3 +81,41 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
         length.insert(0, run)
         shifted = moved
     return shifted, Cat(*length)
+
+
+def normalize_sticky(m: Module, value: Value, sign: Value, keep: int, *, name: str) -> tuple[Value, Value, Value]:
+    """As `normalize`, but of the result only the top `keep` bits, and whether a one is below them: three values.
+
+    A stage computes only what the later ones can still bring to the top.
+
+    Parameters
+    ----------
+    m : Module
+        Receives the logic.
+    value : Value
+        The bits right of the sign bit.
+    sign : Value
+        The bit whose run is counted.
+    keep : int
+        How many bits are needed, at least 1; a narrower value stays as narrow as it is.
+    name : str
+        What the signals' names begin with.
+    """
+    length: list[Value] = []
+    shifted: Value = value
+    sticky: Value = Const(0, 1)
+    for level in reversed(range(count_bits(len(value)))):
+        step, width = 1 << level, len(shifted)
+        dropped = max(0, width - (keep + step - 1))
+        run = Signal(name=f"{name}_run_{step}")
+        moved = Signal(width - dropped, name=f"{name}_{step}")
+        lost = Signal(name=f"{name}_lost_{step}")
+        up = Cat(Const(0, step), shifted[: width - step])
+        m.d.comb += [
+            run.eq(shifted[width - step :] == sign.replicate(step)),
+            moved.eq(Mux(run, up[dropped:], shifted[dropped:])),
+            lost.eq(sticky | Mux(run, up[:dropped].any(), shifted[:dropped].any())),
+        ]
+        length.insert(0, run)
+        shifted, sticky = moved, lost
+    return shifted, Cat(*length), sticky
