@@ -12,7 +12,7 @@ from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import significand
-from positcore.hw.rows import digits_per_cycle, row_cuts, spread_cuts
+from positcore.hw.rows import END_CUTS, digits_per_cycle, row_cuts, spread_cuts
 
 __all__ = ["Divider", "IterativeDivider"]
 
@@ -42,6 +42,8 @@ class Divider(wiring.Component):
     M. D. Ercegovac, T. Lang, "Division and Square Root: Digit-Recurrence Algorithms and Implementations", 1994.
     """
 
+    CUTS = END_CUTS
+
     def __init__(self, fmt: PositFormat, *, stages: int = 0):
         self.fmt = check_format("Divider", fmt)
         self.stages = check_stages("Divider", stages, self.cuts(fmt))
@@ -49,7 +51,7 @@ class Divider(wiring.Component):
 
     @staticmethod
     def cuts(fmt: PositFormat) -> tuple[str, ...]:
-        """Where the pipeline for a format can be cut."""
+        """Where the pipeline for a format can be cut: `CUTS`, and between its rows."""
         return row_cuts(_rows(fmt))
 
     @property

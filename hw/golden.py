@@ -15,9 +15,10 @@ from positcore.gemm import matmul
 from positcore.mac import MacSpec
 
 __all__ = [
-    "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode", "golden_dots",
-    "golden_encode", "golden_from_float", "golden_from_int", "golden_function", "golden_max", "golden_min",
-    "golden_mul", "golden_neg", "golden_round_to_int", "golden_sign", "golden_sub", "golden_to_float", "golden_to_int",
+    "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode", "golden_div",
+    "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
+    "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_round_to_int", "golden_sign",
+    "golden_sqrt", "golden_sub", "golden_to_float", "golden_to_int",
 ]  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -38,6 +39,26 @@ def golden_sub(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
 def golden_mul(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """The outputs of the multiplier."""
     return {"code": arithmetic.mul(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_div(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the divider."""
+    return {"code": arithmetic.div(fmt, inputs["a"], inputs["b"])}
+
+
+def golden_sqrt(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the square root."""
+    return {"code": arithmetic.sqrt(fmt, inputs["a"])}
+
+
+def golden_fma(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the fused multiply-add."""
+    return {"code": arithmetic.fma(fmt, inputs["a"], inputs["b"], inputs["c"])}
+
+
+def golden_fms(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The outputs of the fused multiply-subtract."""
+    return {"code": arithmetic.fms(fmt, inputs["a"], inputs["b"], inputs["c"])}
 
 
 def golden_compare(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:

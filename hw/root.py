@@ -11,7 +11,7 @@ from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
-from positcore.hw.rows import digits_per_cycle, row_cuts, spread_cuts
+from positcore.hw.rows import END_CUTS, digits_per_cycle, row_cuts, spread_cuts
 
 __all__ = ["IterativeSquareRoot", "SquareRoot"]
 
@@ -40,6 +40,8 @@ class SquareRoot(wiring.Component):
     M. D. Ercegovac, T. Lang, "Division and Square Root: Digit-Recurrence Algorithms and Implementations", 1994.
     """
 
+    CUTS = END_CUTS
+
     def __init__(self, fmt: PositFormat, *, stages: int = 0):
         self.fmt = check_format("SquareRoot", fmt)
         self.stages = check_stages("SquareRoot", stages, self.cuts(fmt))
@@ -47,7 +49,7 @@ class SquareRoot(wiring.Component):
 
     @staticmethod
     def cuts(fmt: PositFormat) -> tuple[str, ...]:
-        """Where the pipeline for a format can be cut."""
+        """Where the pipeline for a format can be cut: `CUTS`, and between its rows."""
         return row_cuts(_rows(fmt))
 
     @property

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["digits_per_cycle", "row_cuts", "spread_cuts"]
+__all__ = ["END_CUTS", "digits_per_cycle", "row_cuts", "spread_cuts"]
 
-_ENDS = ("computed", "decoded", "rounded")
+END_CUTS = ("computed", "decoded", "rounded")
 
 
 def row_cuts(rows: int) -> tuple[str, ...]:
     """Where a unit of so many rows can be cut: after the last row, the decoder and the rounder, and between rows."""
-    return _ENDS + tuple(f"row_{row}" for row in range(1, rows))
+    return END_CUTS + tuple(f"row_{row}" for row in range(1, rows))
 
 
 def spread_cuts(rows: int, stages: int) -> tuple[str, ...]:
     """The cuts of `row_cuts`, those of `stages` registers first: the ends, and then rows that lie evenly apart."""
-    inner = max(0, stages - len(_ENDS))
-    chosen = _ENDS[:stages] + tuple(f"row_{rows * (index + 1) // (inner + 1)}" for index in range(inner))
+    inner = max(0, stages - len(END_CUTS))
+    chosen = END_CUTS[:stages] + tuple(f"row_{rows * (index + 1) // (inner + 1)}" for index in range(inner))
     return chosen + tuple(cut for cut in row_cuts(rows) if cut not in chosen)
 
 

@@ -11,8 +11,10 @@ from positcore.hw import golden
 from positcore.hw.adder import Adder
 from positcore.hw.convert import Converter
 from positcore.hw.decode import Decoder
+from positcore.hw.divider import Divider
 from positcore.hw.encode import Encoder
 from positcore.hw.floats import FromFloat, ToFloat
+from positcore.hw.fma import FusedMultiplyAdd
 from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
 from positcore.hw.mac import QuireMac
 from positcore.hw.multiplier import Multiplier
@@ -26,6 +28,7 @@ from positcore.hw.parameters import (
     check_stages,
 )  # fmt: skip
 from positcore.hw.rom import FunctionTable
+from positcore.hw.root import SquareRoot
 from positcore.mac import MacSpec
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Unit:
         The further fields of a `Design` that it has: of bits, signed, float_format, function.
     converts : bool
         Whether its result may be of another format than its operands.
+    format_cuts : callable, optional
+        Format → all cuts of a unit that has more of them in a wider format; they begin with `cuts`.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Unit:
     golden: Golden | None = None
     options: tuple[str, ...] = ()
     converts: bool = False
+    format_cuts: Callable[[PositFormat], tuple[str, ...]] | None = None
 
     @property
     def streaming(self) -> bool:
@@ -118,6 +124,25 @@ UNITS: dict[str, Unit] = {
         Unit(
             "mul", "a * b, rounded once", lambda spec, stages: Multiplier(spec.out, stages=stages),
             Multiplier.CUTS, 2, "pair", lambda spec, inputs: golden.golden_mul(spec.out, inputs),
+        ),
+        Unit(
+            "fma", "a * b + c, rounded once", lambda spec, stages: FusedMultiplyAdd(spec.out, stages=stages),
+            FusedMultiplyAdd.CUTS, 3, "triple", lambda spec, inputs: golden.golden_fma(spec.out, inputs),
+        ),
+        Unit(
+            "fms", "a * b - c, rounded once",
+            lambda spec, stages: FusedMultiplyAdd(spec.out, subtract=True, stages=stages),
+            FusedMultiplyAdd.CUTS, 3, "triple", lambda spec, inputs: golden.golden_fms(spec.out, inputs),
+        ),
+        Unit(
+            "div", "a / b, rounded once; a / 0 is NaR", lambda spec, stages: Divider(spec.out, stages=stages),
+            Divider.CUTS, 2, "pair", lambda spec, inputs: golden.golden_div(spec.out, inputs),
+            format_cuts=Divider.cuts,
+        ),
+        Unit(
+            "sqrt", "the square root of a, rounded once; NaR for negative a",
+            lambda spec, stages: SquareRoot(spec.out, stages=stages), SquareRoot.CUTS, 1, "code",
+            lambda spec, inputs: golden.golden_sqrt(spec.out, inputs), format_cuts=SquareRoot.cuts,
         ),
         Unit(
             "mac", "dot products, summed exactly in a quire and rounded once",
@@ -200,7 +225,8 @@ class Design:
             raise TypeError(f"Design: unit must be a Unit of the registry, not {self.unit!r}; Design.of takes a name")
         name = self.unit.name
         check_spec(name, self.spec)
-        check_stages(name, self.stages, self.unit.cuts)
+        format_cuts = self.unit.format_cuts
+        check_stages(name, self.stages, format_cuts(self.spec.out) if format_cuts else self.unit.cuts)
         inputs = self.spec.a if self.unit.converts else self.spec.out
         if not self.unit.streaming and self.spec != MacSpec(inputs, self.spec.out):
             if self.unit.converts:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from positcore.arithmetic import mul
 from positcore.format import PositFormat
 from positcore.hw.emit import Port
 from positcore.hw.units import Design
@@ -47,6 +48,9 @@ def directed_inputs(design: Design, ports: tuple[Port, ...], count: int, rng: np
     if names == ["a", "b"]:
         a, b = directed_codes(fmt, count, rng), directed_codes(fmt, count, rng)
         return {"a": a, "b": _related(fmt, a, b, rng)}
+    if names == ["a", "b", "c"]:
+        a, b, c = (directed_codes(fmt, count, rng) for _ in range(3))
+        return {"a": a, "b": b, "c": _related(fmt, mul(fmt, a, b), c, rng)}
     columns = {}
     for port in ports:
         bits = rng.integers(0, 1 << port.width, count, dtype=np.uint64)

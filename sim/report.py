@@ -79,16 +79,16 @@ def _text(fmt: PositFormat | None, value: int) -> str:
 def _formats(design: Design) -> dict[str, PositFormat]:
     """The formats of the ports that carry codes."""
     spec = design.spec
-    return {"a": spec.a, "b": spec.b, "code": spec.out}
+    return {"a": spec.a, "b": spec.b, "c": spec.out, "code": spec.out}
 
 
 def _expression(design: Design, mismatch: Mismatch) -> str:
     """A line of Python that computes the golden result."""
     name, spec = design.unit.name, design.spec
     start = 'python -c "import positcore as pc; '
-    if name in ("add", "sub", "mul"):
-        a, b = mismatch.inputs["a"][0], mismatch.inputs["b"][0]
-        return f'{start}print(pc.{name}(pc.{spec.out!r}, {a}, {b}))"'
+    if name in ("add", "sub", "mul", "fma", "fms", "div", "sqrt"):
+        operands = ", ".join(str(mismatch.inputs[port][0]) for port in ("a", "b", "c") if port in mismatch.inputs)
+        return f'{start}print(pc.{name}(pc.{spec.out!r}, {operands}))"'
     if name == "convert":
         return f'{start}print(pc.convert(pc.{spec.a!r}, pc.{spec.out!r}, {mismatch.inputs["a"][0]}))"'
     if name == "mac":

@@ -65,7 +65,7 @@ def test_json(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("div --format 8,2", "unknown unit 'div'; the units are: decode, encode, add, sub, mul, mac"),
+        ("hypot --format 8,2", "unknown unit 'hypot'; the units are: decode, encode, add, sub, mul, fma"),
         ("add --format 8,2 --output-format 16,2", "add has one format and no accumulator; drop --output-format"),
         (
             "convert --format 8,2 --carry-bits 7",

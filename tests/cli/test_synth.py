@@ -56,7 +56,7 @@ def test_no_dsp_is_the_default(capsys, yosys):
     [
         ("mul --format 8,2 --target virtex", "unknown target 'virtex'; the targets are: ecp5, ice40, xc7, generic"),
         ("mul --format 8,2 --target generic --dsp", "target generic has no DSPs; drop --dsp, or take one of: ecp5"),
-        ("div --format 8,2", "unknown unit 'div'; the units are: decode, encode, add, sub, mul, mac"),
+        ("hypot --format 8,2", "unknown unit 'hypot'; the units are: decode, encode, add, sub, mul, fma"),
         ("mul --format 8,2 -o missing/report.json", "synth: no folder missing to write report.json in; create it"),
         ("mul --format 8,2 -o .", "synth: . is a folder; name a file such as report.json"),
     ],

@@ -60,7 +60,7 @@ def test_mismatch(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("div --format 8,2", "unknown unit 'div'; the units are: "),
+        ("hypot --format 8,2", "unknown unit 'hypot'; the units are: "),
         ("add --format 8,2 --vectors 0", "vectors must be a positive integer, not 0: nothing would be checked"),
         ("mul --format 16,2 --exhaustive", "has 2^32 inputs, more than 2^26; use vectors and a seed"),
         ("mac --format 8,2 --exhaustive", "mac takes dot products of any length; use vectors and a seed"),

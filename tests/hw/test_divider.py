@@ -10,8 +10,11 @@ import positcore as pc
 from positcore.hw import divider
 from positcore.hw.divider import Divider, IterativeDivider
 from positcore.hw.emit import FlatUnit
+from positcore.hw.units import Design
+from positcore.sim.campaign import verify
 from positcore.sim.directed import directed_codes
 from positcore.sim.vectors import VectorUnit
+from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import Bundle, run_bundle
 from tests.hw.iterative import NativeStream
 from tests.reference import BYTE_FORMATS, SMALL_FORMATS, all_pairs, exact, format_id, some_pairs
@@ -77,6 +80,20 @@ def test_depth_changes_no_bit(unbuilt, stages):
     component = Divider(F8, stages=stages)
     assert component.latency == stages
     got = VectorUnit(FlatUnit(component), latency=stages, optimize="-O0").run({"a": a, "b": b})["code"]
+    np.testing.assert_array_equal(got, pc.div(F8, a, b))
+
+
+def test_the_registry_knows_it(unbuilt):
+    assert verify("div", F8, exhaustive=True, waveforms=None, optimize="-O1").vectors == 1 << 16
+    design = Design.of("div", F8, len(Divider.cuts(F8)))
+    assert design.component().latency == design.latency == 8
+    with pytest.raises(ValueError, match=r"div: stages must be an integer in 0..8 .*row_5\), not 9"):
+        Design.of("div", F8, 9)
+
+
+def test_verilog_of_a_deep_pipeline():
+    a, b = all_pairs(F8)
+    got = run_verilog(Design.of("div", F8, 8), {"a": a, "b": b})["code"]
     np.testing.assert_array_equal(got, pc.div(F8, a, b))
 
 

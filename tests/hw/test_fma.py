@@ -11,8 +11,11 @@ import positcore as pc
 from positcore.hw import fma
 from positcore.hw.emit import FlatUnit
 from positcore.hw.fma import FusedMultiplyAdd
+from positcore.hw.units import Design
+from positcore.sim.campaign import verify
 from positcore.sim.directed import directed_codes
 from positcore.sim.vectors import VectorUnit
+from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import Bundle
 from tests.reference import SMALL_FORMATS, exact, format_id, special_codes
 
@@ -111,6 +114,14 @@ def test_depth_changes_no_bit(unbuilt, name, stages):
     component = unit(name, F8, stages)
     assert component.latency == stages
     got = VectorUnit(FlatUnit(component), latency=stages, optimize="-O0").run(inputs)["code"]
+    np.testing.assert_array_equal(got, GOLDEN[name](F8, inputs["a"], inputs["b"], inputs["c"]))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_registry_knows_it(name):
+    assert verify(name, pc.PositFormat(16, 2), vectors=100_000, waveforms=None, optimize="-O1").vectors == 100_000
+    inputs = strata(F8, 5000)
+    got = run_verilog(Design.of(name, F8, 6), inputs)["code"]
     np.testing.assert_array_equal(got, GOLDEN[name](F8, inputs["a"], inputs["b"], inputs["c"]))
 
 

@@ -9,8 +9,11 @@ import positcore as pc
 from positcore.hw import root
 from positcore.hw.emit import FlatUnit
 from positcore.hw.root import IterativeSquareRoot, SquareRoot
+from positcore.hw.units import Design
+from positcore.sim.campaign import verify
 from positcore.sim.directed import directed_codes
 from positcore.sim.vectors import VectorUnit
+from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import Bundle
 from tests.hw.iterative import NativeStream
 from tests.reference import format_id, special_codes, value
@@ -95,6 +98,20 @@ def test_depth_changes_no_bit_of_wider_formats(unbuilt, stages):
     a = np.arange(1 << 16)
     got = VectorUnit(FlatUnit(SquareRoot(F16, stages=stages)), latency=stages, optimize="-O0").run({"a": a})["code"]
     np.testing.assert_array_equal(got, pc.sqrt(F16, a))
+
+
+def test_the_registry_knows_it(unbuilt):
+    assert verify("sqrt", F16, exhaustive=True, waveforms=None, optimize="-O0").vectors == 1 << 16
+    design = Design.of("sqrt", F16, 14)
+    assert design.component().latency == design.latency == 14
+    with pytest.raises(ValueError, match=r"sqrt: stages must be an integer in 0..14 .*row_11\), not 15"):
+        Design.of("sqrt", F16, 15)
+
+
+def test_verilog_of_a_deep_pipeline():
+    a = np.arange(256)
+    got = run_verilog(Design.of("sqrt", F8, 6), {"a": a})["code"]
+    np.testing.assert_array_equal(got, pc.sqrt(F8, a))
 
 
 # One row or two in each cycle ------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def test_mismatch_of_a_dot_product(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"unit": "div"}, ValueError, "unknown unit 'div'; the units are: decode"),
+        ({"unit": "hypot"}, ValueError, "unknown unit 'hypot'; the units are: decode"),
         ({"vectors": 0}, ValueError, "vectors must be a positive integer, not 0: nothing would be checked"),
         ({"vectors": 2.5}, TypeError, "vectors must be a positive integer, not 2.5"),
         ({"vectors": 5, "exhaustive": True}, ValueError, "drop vectors, or exhaustive"),
