@@ -5,8 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from amaranth.hdl import Const
 
 import positcore as pc
+from positcore.hw import floats, integers
 from positcore.hw.convert import Converter
 from positcore.hw.floats import FromFloat, ToFloat
 from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
@@ -236,6 +238,7 @@ DEPTHS = [
 @pytest.mark.parametrize(
     ("name", "spec", "options", "port", "stages"),
     [(*entry, stages) for entry in DEPTHS for stages in range(len(UNITS[entry[0]].cuts) + 1)],
+    ids=lambda x: "_".join(map(str, x.values())) if isinstance(x, dict) else format_id(x),
 )
 def test_verilog_at_each_depth(name, spec, options, port, stages):
     design = Design.of(name, spec, stages, **options)
@@ -266,3 +269,34 @@ def test_verilog_at_each_depth(name, spec, options, port, stages):
 def test_parameters_are_checked(unbuilt, build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+# Planted faults ----------------------------------------------------------------------------------
+
+
+def without_sticky(function):
+    def faulty(*args, **options):
+        *values, sticky = function(*args, **options)
+        return (*values, Const(0, len(sticky)))
+
+    return faulty
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "options", "owner", "attribute", "fault"),
+    [
+        ("to-int", F16, {"bits": 8}, integers, "shift_right_sticky", without_sticky),
+        ("from-int", F8, {"bits": 64}, integers, "normalize_sticky", without_sticky),
+        ("round-to-int", F8, {}, integers, "_floor_of_half", lambda right: lambda fmt: right(fmt) + 1),
+        ("round-to-int", F32, {}, integers, "_floor_of_half", lambda right: lambda fmt: right(fmt) + 1),
+        ("to-float", F16, {"float_format": "float16"}, floats, "shift_right_sticky", without_sticky),
+        ("to-float", F32, {"float_format": "float16"}, floats, "shift_right_sticky", without_sticky),
+        ("from-float", F8, {"float_format": "float16"}, FromFloat, "normalizes", lambda right: False),
+        ("convert", pc.MacSpec(F16, F8), {}, Converter, "_cut_short", lambda right: lambda self, m, a: a[8:]),
+    ],
+    ids=lambda x: x if isinstance(x, str) else format_id(x) or "",
+)
+def test_planted_faults_are_caught(monkeypatch, name, spec, options, owner, attribute, fault):
+    monkeypatch.setattr(owner, attribute, fault(getattr(owner, attribute)))
+    with pytest.raises(pc.MismatchError, match=rf"{name}\[.*: RTL and golden model differ"):
+        verify(name, spec, vectors=20_000, seed=5, waveforms=None, optimize="-O0", **options)
