@@ -136,12 +136,23 @@ class FromInteger(wiring.Component):
         sign = self.value[-1] if self.signed else Const(0, 1)
         magnitude = self.value[:-1] if self.signed else self.value[:]
         width = len(magnitude)
-        shifted, run, sticky = normalize_sticky(m, magnitude, sign, self.fmt.fraction_bits + 2, name="norm")
-        # The top bit differs from the sign but for 0 (and −1); a sign over nothing but zeros is NaR.
-        zero = ~shifted[-1] & ~sign
-        nar = sign & ~run.any() & ~shifted.any() & ~sticky
+        keep = self.fmt.fraction_bits + 2
+        if 4 * keep > 3 * width:  # little would be saved
+            keep = width
+        shifted, run, sticky = normalize_sticky(m, magnitude, sign, keep, name="norm")
+        nothing = Signal()
+        if keep == width:
+            m.d.comb += nothing.eq(~magnitude.any())
+        else:  # the same from fewer bits: else nothing is left of −2^i alone, and that had a run
+            m.d.comb += nothing.eq(~shifted.any() & ~sticky & ~(sign & run.any()))
         fraction, sticky, run, sign, zero, nar = pipeline.cut(
-            "normalized", fraction=shifted[:-1], sticky=sticky, run=run, sign=sign, zero=zero, nar=nar
+            "normalized",
+            fraction=shifted[:-1],
+            sticky=sticky,
+            run=run,
+            sign=sign,
+            zero=nothing & ~sign,
+            nar=nothing & sign,
         )
         m.submodules.encode = encode = Encoder(
             self.fmt,
