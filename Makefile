@@ -22,7 +22,7 @@ demo: tools $(READY)
 	$(BIN)/positcore demo
 
 test: tools $(READY) $(OPINIONS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 # The package is checked as it is installed, because hw/ and sim/ become positcore.hw and positcore.sim.
 # build/lib goes first: setuptools would put modules that are no longer there into the wheel.
