@@ -25,6 +25,7 @@ pytestmark = pytest.mark.rtl
 PLAIN = [pc.PositFormat(n, es) for n in range(2, 9) for es in range(5)]
 VARIANTS = [pc.PositFormat.parse(text) for text in ("8,2u", "8,2f3", "8,0f0", "5,1u", "4,4f20", "2,0u")]
 FORMATS = [*PLAIN, *VARIANTS]
+SOME_FORMATS = [*PLAIN[::3], pc.PositFormat(8, 2), *VARIANTS]
 DESTINATIONS = [
     *VARIANTS,
     *(pc.PositFormat.parse(text) for text in ("8,2", "6,1", "3,3", "2,3", "3,2u", "16,1", "32,0")),
@@ -149,7 +150,7 @@ def test_every_byte_to_a_code(signed, fmt):
 
 
 @pytest.mark.parametrize(("bits", "signed"), INTEGERS)
-@pytest.mark.parametrize("fmt", [F8, pc.PositFormat(16, 1), F32], ids=format_id)
+@pytest.mark.parametrize("fmt", [F8, pytest.param(pc.PositFormat(16, 1), marks=pytest.mark.slow), F32], ids=format_id)
 @pytest.mark.parametrize("name", ["from-int", "to-int"])
 def test_integers_of_every_width(name, fmt, bits, signed):
     options = {"bits": bits, "signed": signed}
@@ -192,11 +193,11 @@ def test_every_code_to_a_float(name, fmt):
 
 @lru_cache
 def results_of_floats(name):
-    designs = {f"f_{fmt.tag}": Design.of("from-float", fmt, float_format=name) for fmt in FORMATS}
+    designs = {f"f_{fmt.tag}": Design.of("from-float", fmt, float_format=name) for fmt in SOME_FORMATS}
     return native(designs, {"bits": np.arange(1 << 16)})
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
+@pytest.mark.parametrize("fmt", SOME_FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_every_float_of_16_bits_to_a_code(name, fmt):
     got = results_of_floats(name)[f"f_{fmt.tag}"]["code"]
@@ -212,7 +213,16 @@ def _as_floats(name, bits):
 
 
 @pytest.mark.parametrize(
-    "fmt", [F8, F16, F32, pc.PositFormat(32, 4, flush=9), pc.PositFormat(32, 3, True)], ids=format_id
+    "fmt",
+    [
+        F16,
+        F32,
+        *(
+            pytest.param(f, marks=pytest.mark.slow)
+            for f in (F8, pc.PositFormat(32, 4, flush=9), pc.PositFormat(32, 3, True))
+        ),
+    ],
+    ids=format_id,
 )
 @pytest.mark.parametrize("float_format", FLOATS)
 @pytest.mark.parametrize("name", ["from-float", "to-float"])
