@@ -388,15 +388,14 @@ _plant(
 )  # fmt: skip
 _plant(
     "gemm/aligned.py", "truncation toward zero",
-    "total[j] += np.floor(x * row[j] * top[j])", "total[j] += np.trunc(x * row[j] * top[j])",
+    "total[j] += np.floor(x * row[j] * factors[j])", "total[j] += np.trunc(x * row[j] * factors[j])",
     f"{_STEPS}[posit<8,2>-posit<8,2>-aligned(1 lanes, 6 bits)-normal]",
 )  # fmt: skip
 _plant(
     "gemm/aligned.py", "a grid one bit too coarse",
-    "float_from_bits(((2046 + width) << 52) - float_bits(top[j]))",
-    "float_from_bits(((2045 + width) << 52) - float_bits(top[j]))",
+    "float_from_bits(((2046 + width) << 52) - float_bits(factors[j]))",
+    "float_from_bits(((2045 + width) << 52) - float_bits(factors[j]))",
     f"{_STEPS}[posit<8,2>-posit<8,2>-aligned(1 lanes, 6 bits)-normal]",
-    count=2,
 )  # fmt: skip
 _plant(
     "gemm/aligned.py", "a short chunk is left out",
@@ -406,9 +405,8 @@ _plant(
 )  # fmt: skip
 _plant(
     "gemm/aligned.py", "the scale of a product taken after normalization",
-    "top[j] = max(top[j], x * _power(row[j]))", "top[j] = max(top[j], _power(a[i, k] * row[j]))",
+    "factors[j] = max(factors[j], x * _power(row[j]))", "factors[j] = max(factors[j], _power(a[k] * row[j]))",
     f"{_STEPS}[posit<16,2>-posit<16,2>-aligned(1 lanes, 6 bits)-normal]",
-    count=2,
 )  # fmt: skip
 _plant(
     "gemm/stepwise.py", "the bias is not rounded to the output's format",

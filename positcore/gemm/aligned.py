@@ -91,65 +91,70 @@ def _power(x: float) -> float:
 
 
 @kernel
+def _find_factors(acc: Any, a: Any, b: Any, width: int, factors: Any) -> None:
+    """factors[j] ← 2^width over the largest power of two in acc[j] and a chunk, so that it makes integers."""
+    for j in range(acc.size):
+        factors[j] = max(_power(acc[j]), _LEAST)
+    for k in range(a.size):
+        x, row = _power(a[k]), b[k]
+        for j in range(acc.size):
+            factors[j] = max(factors[j], x * _power(row[j]))
+    for j in range(acc.size):
+        factors[j] = float_from_bits(((2046 + width) << 52) - float_bits(factors[j]))
+
+
+@kernel
+def _grid(factor: float) -> float:
+    """The weight of the grid's last bit, 1 / factor, for a power of two."""
+    return float_from_bits((2046 << 52) - float_bits(factor))
+
+
+@kernel
 def _aligned_near(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any) -> None:
     """The grid's integers in float64: exact products scaled by a power of two, floored, added exactly."""
-    top, total = np.empty(BLOCK), np.empty(BLOCK)
+    factors, total = np.empty(BLOCK), np.empty(BLOCK)
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()
             for first in range(0, a.shape[1], lanes):
-                last = min(first + lanes, a.shape[1])
+                chunk, rows = a[i, first : first + lanes], b[first : first + lanes, start : start + BLOCK]
+                _find_factors(acc, chunk, rows, width, factors)
                 for j in range(acc.size):
-                    top[j] = max(_power(acc[j]), _LEAST)
-                for k in range(first, last):
-                    x, row = _power(a[i, k]), b[k, start : start + BLOCK]
+                    total[j] = np.floor(acc[j] * factors[j])
+                for k in range(chunk.size):
+                    x, row = chunk[k], rows[k]
                     for j in range(acc.size):
-                        top[j] = max(top[j], x * _power(row[j]))
+                        total[j] += np.floor(x * row[j] * factors[j])
                 for j in range(acc.size):
-                    top[j] = float_from_bits(((2046 + width) << 52) - float_bits(top[j]))  # 2^width / top
-                    total[j] = np.floor(acc[j] * top[j])
-                for k in range(first, last):
-                    x, row = a[i, k], b[k, start : start + BLOCK]
-                    for j in range(acc.size):
-                        total[j] += np.floor(x * row[j] * top[j])
-                for j in range(acc.size):
-                    grid = float_from_bits((2046 << 52) - float_bits(top[j]))
-                    acc[j] = round_value(total[j] * grid, n, es, flushed)
+                    acc[j] = round_value(total[j] * _grid(factors[j]), n, es, flushed)
             sums[i, start : start + BLOCK] = acc
 
 
 @kernel
 def _aligned_near_wide(a: Any, b: Any, lanes: int, width: int, n: int, es: int, flushed: int, sums: Any) -> None:
     """As `_aligned_near`, for grids that take two float64s: a term is a multiple of 2^45 and a rest below it."""
-    top, high, low = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    factors, high, low = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     unit = 1.0 / _WORD
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()
             for first in range(0, a.shape[1], lanes):
-                last = min(first + lanes, a.shape[1])
+                chunk, rows = a[i, first : first + lanes], b[first : first + lanes, start : start + BLOCK]
+                _find_factors(acc, chunk, rows, width, factors)
                 for j in range(acc.size):
-                    top[j] = max(_power(acc[j]), _LEAST)
-                for k in range(first, last):
-                    x, row = _power(a[i, k]), b[k, start : start + BLOCK]
-                    for j in range(acc.size):
-                        top[j] = max(top[j], x * _power(row[j]))
-                for j in range(acc.size):
-                    top[j] = float_from_bits(((2046 + width) << 52) - float_bits(top[j]))  # 2^width / top
-                    term = np.floor(acc[j] * top[j])
+                    term = np.floor(acc[j] * factors[j])
                     high[j] = np.floor(term * unit) * _WORD
                     low[j] = term - high[j]
-                for k in range(first, last):
-                    x, row = a[i, k], b[k, start : start + BLOCK]
+                for k in range(chunk.size):
+                    x, row = chunk[k], rows[k]
                     for j in range(acc.size):
-                        term = np.floor(x * row[j] * top[j])
+                        term = np.floor(x * row[j] * factors[j])
                         upper = np.floor(term * unit) * _WORD
                         high[j] += upper
                         low[j] += term - upper
                 for j in range(acc.size):
                     s, e = two_sum(high[j], low[j])
-                    grid = float_from_bits((2046 << 52) - float_bits(top[j]))
-                    acc[j] = round_value(adjust_to_odd(s, e) * grid, n, es, flushed)
+                    acc[j] = round_value(adjust_to_odd(s, e) * _grid(factors[j]), n, es, flushed)
             sums[i, start : start + BLOCK] = acc
 
 
