@@ -18,6 +18,7 @@ from positcore.sim.campaign import verify
 from positcore.sim.vectors import VectorUnit
 from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import Bundle, run_bundle
+from tests.hw.tails import ordinary
 from tests.reference import format_id
 
 pytestmark = pytest.mark.rtl
@@ -54,7 +55,7 @@ def results_of_converters(destination):
     return run_bundle(designs, {"a": np.arange(1 << 8)})
 
 
-@pytest.mark.parametrize("destination", DESTINATIONS, ids=format_id)
+@pytest.mark.parametrize("destination", ordinary(DESTINATIONS, DESTINATIONS[::2].__contains__), ids=format_id)
 def test_convert_every_code(destination):
     results = results_of_converters(destination)
     for src in PLAIN:
@@ -150,7 +151,7 @@ def test_every_byte_to_a_code(signed, fmt):
 
 
 @pytest.mark.parametrize(("bits", "signed"), INTEGERS)
-@pytest.mark.parametrize("fmt", [F8, pytest.param(pc.PositFormat(16, 1), marks=pytest.mark.slow), F32], ids=format_id)
+@pytest.mark.parametrize("fmt", ordinary([F8, pc.PositFormat(16, 1), F32], lambda fmt: fmt == F8), ids=format_id)
 @pytest.mark.parametrize("name", ["from-int", "to-int"])
 def test_integers_of_every_width(name, fmt, bits, signed):
     options = {"bits": bits, "signed": signed}
@@ -214,14 +215,7 @@ def _as_floats(name, bits):
 
 @pytest.mark.parametrize(
     "fmt",
-    [
-        F16,
-        F32,
-        *(
-            pytest.param(f, marks=pytest.mark.slow)
-            for f in (F8, pc.PositFormat(32, 4, flush=9), pc.PositFormat(32, 3, True))
-        ),
-    ],
+    ordinary([F8, F16, F32, pc.PositFormat(32, 4, flush=9), pc.PositFormat(32, 3, True)], lambda fmt: fmt == F16),
     ids=format_id,
 )
 @pytest.mark.parametrize("float_format", FLOATS)

@@ -17,6 +17,7 @@ from positcore.sim.directed import directed_codes
 from positcore.sim.vectors import VectorUnit
 from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import Bundle
+from tests.hw.tails import ends, ordinary
 from tests.reference import SMALL_FORMATS, exact, format_id, special_codes
 
 pytestmark = pytest.mark.rtl
@@ -25,16 +26,10 @@ F8 = pc.PositFormat(8, 2)
 GOLDEN = {"fma": pc.fma, "fms": pc.fms}
 EXACT = {"fma": lambda x, y, z: x * y + z, "fms": lambda x, y, z: x * y - z}
 WIDE_FORMATS = [
-    F8, pc.PositFormat(8, 2, underflow=True), pc.PositFormat(16, 2), pc.PositFormat(32, 2),
-    *(
-        pytest.param(fmt, marks=pytest.mark.slow)
-        for fmt in (
-            pc.PositFormat(8, 0), pc.PositFormat(8, 1, flush=3), pc.PositFormat(9, 4), pc.PositFormat(16, 1),
-            pc.PositFormat(32, 0), pc.PositFormat(32, 4),
-        )
-    ),
+    pc.PositFormat(8, 0), F8, pc.PositFormat(8, 2, underflow=True), pc.PositFormat(8, 1, flush=3), pc.PositFormat(9, 4),
+    pc.PositFormat(16, 1), pc.PositFormat(16, 2), pc.PositFormat(32, 2), pc.PositFormat(32, 0), pc.PositFormat(32, 4),
 ]  # fmt: skip
-FMA_FIRST = ["fma", pytest.param("fms", marks=pytest.mark.slow)]
+FMA_FIRST = ordinary(GOLDEN, lambda name: name == "fma")
 
 
 def all_triples(n):
@@ -66,7 +61,7 @@ def test_all_triples_in_rationals(name, fmt):
 
 @pytest.mark.parametrize(
     "fmt",
-    [pytest.param(fmt, marks=pytest.mark.slow) if fmt.n == 6 else fmt for fmt in SMALL_FORMATS if fmt.n >= 4],
+    ordinary([fmt for fmt in SMALL_FORMATS if fmt.n >= 4], lambda fmt: fmt.n == 4),
     ids=format_id,
 )
 @pytest.mark.parametrize("name", FMA_FIRST)
@@ -92,7 +87,7 @@ def strata(fmt, count, seed=1):
     return {name: column.astype(fmt.dtype) for name, column in (("a", a), ("b", b), ("c", c))}
 
 
-@pytest.mark.parametrize("fmt", WIDE_FORMATS, ids=format_id)
+@pytest.mark.parametrize("fmt", ordinary(WIDE_FORMATS, {F8, pc.posit16}.__contains__), ids=format_id)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_strata_of_wide_formats(unbuilt, name, fmt):
     inputs = strata(fmt, 100_000)
@@ -118,7 +113,7 @@ def test_every_triple_of_bytes(unbuilt, name):
         np.testing.assert_array_equal(native.run(inputs)["code"], want, err_msg=f"a = {a}")
 
 
-@pytest.mark.parametrize("stages", range(1, len(FusedMultiplyAdd.CUTS) + 1))
+@pytest.mark.parametrize("stages", ends(range(1, len(FusedMultiplyAdd.CUTS) + 1)))
 @pytest.mark.parametrize("name", FMA_FIRST)
 def test_depth_changes_no_bit(unbuilt, name, stages):
     inputs = strata(F8, 20_000)
