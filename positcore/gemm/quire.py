@@ -45,8 +45,9 @@ Gather = Callable[[Any], Any]
 
 _GATHERED = 1 << 23  # float64 items that one round on doubtful outputs may copy
 _GRAIN = 1 << 14
-_PART = 256  # terms that are summed in float32 before they are added in float64
-_BLOCK = 1 << 19  # sums that a thread has in memory at a time
+_PART = 256  # terms that are at least summed at a time, before they are added in float64
+_PARTS = 16  # parts of a dot product, at most
+_BLOCK = 1 << 21  # sums of parts that a thread has in memory at a time
 _OWN_THREADS = 1 << 22  # products from which a matrix product pays for being split over our own threads
 _LITTLE_DOUBT = 0.04  # shares of the outputs: up to this, float32 pays; above the next, sums in parts do
 _MUCH_DOUBT = 0.001
@@ -70,7 +71,7 @@ def working_dtype(spec: MacSpec, length: int, part: int | None = None) -> np.dty
 
 def part_of(length: int, outputs: int) -> int:
     """The terms that are summed at a time in float32: all, or where so many dot products are blocks' work, some."""
-    return length if outputs * length < _OWN_THREADS else _PART
+    return length if outputs * length < _OWN_THREADS else max(_PART, -(-length // _PARTS))
 
 
 def _doubt(spec: MacSpec, length: int, part: int, dtype: np.dtype[Any]) -> float:
@@ -148,7 +149,7 @@ def _filtered_product(
     product: Product | None,
 ) -> _Filtered:
     """The first sums and what the filter says of them; large ones in blocks of rows, each on one thread."""
-    if product is not None or a.shape[0] * b.shape[1] * length < _OWN_THREADS or not has_control():
+    if product is not None or a.shape[0] * a.shape[1] * b.shape[1] < _OWN_THREADS or not has_control():
 
         def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
             return product_sums(a, b, dtype, product=product or np.matmul, bias=bias)
@@ -191,13 +192,13 @@ def _filtered_blocks(
     """Sums in `dtype`, in parts where that spares much doubt; a thread holds those of `_BLOCK` outputs at a time."""
     x, y = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     in_parts = dtype == _FLOAT32 or _doubt(spec, length, length, dtype) > _MUCH_DOUBT
-    part = _PART if in_parts else x.shape[1]
     shape = (len(x), y.shape[1])
+    part = part_of(length, shape[0] * shape[1]) if in_parts else x.shape[1]
     codes = np.empty(shape, spec.out.dtype)
     sizes, start = bias_sizes(bias, shape), None if bias is None else np.broadcast_to(bias, shape)
     bounds = [*range(0, x.shape[1], part), x.shape[1]]
-    relative = relative_bound(dtype, min(part, x.shape[1]) + (bias is not None))
-    height = max(1, _BLOCK // shape[1])
+    relative = relative_bound(dtype, min(part, x.shape[1]) + (bias is not None) + len(bounds))
+    height = max(1, _BLOCK // (shape[1] * (len(bounds) - 1)))
     found: list[tuple[int, NDArray[np.intp], NDArray[np.float64]]] = []
 
     def work(first: int, last: int) -> None:

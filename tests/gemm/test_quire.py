@@ -224,6 +224,22 @@ def test_summing_in_float32_first_gives_the_same_codes(spec, draw, monkeypatch):
         assert np.array_equal(pc.matmul(spec, a, b, bias), exact_matmul(spec, a, b, bias))
 
 
+@pytest.mark.parametrize("length", [1, 256, 257, 4096, 4097, 100_000, 10_000_000])
+def test_a_dot_product_has_few_parts(length):
+    """The filter's bound allows for adding so many, and so many are in memory."""
+    part = quire.part_of(length, 1 << 30)
+    assert part >= 256
+    assert -(-length // part) <= 16
+    assert quire.part_of(length, 0) == length
+
+
+def test_a_bias_alone(monkeypatch):
+    spec = pc.MacSpec(pc.posit8)
+    monkeypatch.setattr(quire, "_OWN_THREADS", 1)
+    bias = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert np.array_equal(pc.matmul(spec, np.zeros((2, 0), np.uint8), np.zeros((0, 3), np.uint8), bias), bias)
+
+
 def test_which_dtype_works():
     assert quire.working_dtype(pc.MacSpec(pc.posit8), 26) == np.float32
     assert quire.working_dtype(pc.MacSpec(pc.posit8), 50_000) == np.float64
