@@ -52,9 +52,9 @@ def paired_dots(
 
 def gathered_columns(b: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[Any]:
     """Chosen columns of a matrix (K, N) as rows (columns, K), contiguous."""
-    out = np.empty((columns.size, len(b)), b.dtype)
     if b.strides[0] < b.strides[1]:
         return np.ascontiguousarray(b.T[columns])
+    out = np.empty((columns.size, len(b)), b.dtype)
     run_split(lambda i, j: _gather_columns(b, columns[i:j], out[i:j]), columns.size, max(1, _GRAIN // max(1, len(b))))
     return out
 

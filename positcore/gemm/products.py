@@ -10,12 +10,12 @@ import numpy as np
 from positcore.codec import decode
 from positcore.gemm.aligned import aligned_codes
 from positcore.gemm.dots import row_norms
-from positcore.gemm.filter import filter_codes
 from positcore.gemm.fused import fused_codes
 from positcore.gemm.quire import (
     Doubtful,
     Product,
     check_capacity,
+    filtered_sums,
     part_of,
     product_sums,
     quire_codes,
@@ -132,19 +132,17 @@ def _proven_together(
     rows = row_norms(a.reshape(len(a) * m, k)).reshape(len(a), m, 1)
     sizes = (rows * np.sqrt(np.einsum("skn,skn->sn", b, b, dtype=np.float64))[:, None, :]).reshape(-1)
     one, reach = np.ones(1), sizes if bias is None else sizes + np.abs(bias).reshape(-1)
-    multiply = product or np.matmul
-    computed = product_sums(a, b, working_dtype(spec, length), product=multiply, bias=bias).reshape(-1)
-    codes, doubtful = filter_codes(spec.out, computed[None], length, one, reach)
-    if computed.dtype == np.float32 and 8 * doubtful.size > computed.size:
-        computed = product_sums(a, b, np.dtype(np.float64), product=multiply, bias=bias).reshape(-1)
-        codes, doubtful = filter_codes(spec.out, computed[None], length, one, reach)
-    codes = codes.reshape(-1)
+
+    def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
+        return product_sums(a, b, dtype, product=product or np.matmul, bias=bias).reshape(1, -1)
+
+    codes, doubtful, computed, precise = filtered_sums(spec, sums, length, one, reach)
     step = max(1, _GATHERED // max(1, k))
     for start in range(0, doubtful.size, step):
         at = doubtful[start : start + step]
         s, i, j = np.unravel_index(at, (len(a), m, n))
         terms = np.zeros(at.size) if bias is None else bias[s, i, j].astype(np.float64)
         pair = np.arange(at.size)
-        left = Doubtful(at, pair, pair, sizes[at], terms, computed[at].astype(np.float64))
-        settle(spec, codes, left, length, a[s, i], b[s, :, j], computed.dtype == np.float64)
+        left = Doubtful(at, pair, pair, sizes[at], terms, computed[start : start + step])
+        settle(spec, codes.reshape(-1), left, length, a[s, i], b[s, :, j], precise)
     return codes.reshape(len(a), m, n)

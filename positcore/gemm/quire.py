@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Doubtful", "Gather", "Product", "check_capacity", "exact_codes", "part_of", "product_sums", "quire_codes",
-    "resolve", "settle", "working_dtype",
+    "Doubtful", "Filtered", "Gather", "Product", "check_capacity", "exact_codes", "filtered_sums", "part_of",
+    "product_sums", "quire_codes", "resolve", "settle", "working_dtype",
 ]  # fmt: skip
 
 Product = Callable[[Any, Any], Any]
@@ -147,14 +147,14 @@ def _filtered_product(
     columns: NDArray[np.float64],
     length: int,
     product: Product | None,
-) -> _Filtered:
+) -> Filtered:
     """The first sums and what the filter says of them; large ones in blocks of rows, each on one thread."""
     if product is not None or a.shape[0] * a.shape[1] * b.shape[1] < _OWN_THREADS or not has_control():
 
         def sums(dtype: np.dtype[Any]) -> NDArray[Any]:
             return product_sums(a, b, dtype, product=product or np.matmul, bias=bias)
 
-        return _filtered_sums(spec, sums, length, rows, columns, bias)
+        return filtered_sums(spec, sums, length, rows, columns, bias)
     dtype = working_dtype(spec, length, part_of(length, a.shape[0] * b.shape[1]))
     first = _filtered_blocks(spec, a, b, bias, rows, columns, length, dtype)
     if dtype == _FLOAT32 and 8 * first.doubtful.size > first.codes.size:
@@ -162,21 +162,25 @@ def _filtered_product(
     return first
 
 
-def _filtered_sums(
+def filtered_sums(
     spec: MacSpec,
     sums: Callable[[np.dtype[Any]], NDArray[Any]],
     length: int,
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
-    bias: NDArray[Any] | None,
-) -> _Filtered:
+    bias: NDArray[Any] | None = None,
+) -> Filtered:
+    """The first sums and what the filter says of them: in float64, where float32 leaves too many in doubt.
+
+    Parameters as for `resolve`.
+    """
     computed = sums(working_dtype(spec, length))
     codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
     if computed.dtype == _FLOAT32 and 8 * doubtful.size > codes.size:
         computed = sums(_FLOAT64)
         codes, doubtful = filter_codes(spec.out, computed, length, rows, columns, bias)
     values = computed.reshape(-1)[doubtful].astype(np.float64)
-    return _Filtered(codes, doubtful, values, computed.dtype == _FLOAT64)
+    return Filtered(codes, doubtful, values, computed.dtype == _FLOAT64)
 
 
 def _filtered_blocks(
@@ -188,7 +192,7 @@ def _filtered_blocks(
     columns: NDArray[np.float64],
     length: int,
     dtype: np.dtype[Any],
-) -> _Filtered:
+) -> Filtered:
     """Sums in `dtype`, in parts where that spares much doubt; a thread holds those of `_BLOCK` outputs at a time."""
     x, y = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     in_parts = dtype == _FLOAT32 or _doubt(spec, length, length, dtype) > _MUCH_DOUBT
@@ -220,7 +224,7 @@ def _filtered_blocks(
         run_split(work, shape[0], max(1, _OWN_THREADS // (x.shape[1] * shape[1])))
     found.sort(key=lambda item: item[0])
     doubtful, values = (np.concatenate(items) for items in list(zip(*found, strict=True))[1:])
-    return _Filtered(codes, doubtful, values, dtype == _FLOAT64)
+    return Filtered(codes, doubtful, values, dtype == _FLOAT64)
 
 
 def resolve(
@@ -253,11 +257,11 @@ def resolve(
     -------
     ndarray of `spec.out.dtype`, (M, N)
     """
-    first = _filtered_sums(spec, sums, length, rows, columns, bias)
+    first = filtered_sums(spec, sums, length, rows, columns, bias)
     return _settle(spec, first, length, rows, columns, gather_rows, gather_columns, bias)
 
 
-class _Filtered(NamedTuple):
+class Filtered(NamedTuple):
     """What the filter found."""
 
     codes: NDArray[Any]  # (M, N)
@@ -283,7 +287,7 @@ class Doubtful(NamedTuple):
 
 def _settle(
     spec: MacSpec,
-    first: _Filtered,
+    first: Filtered,
     length: int,
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],

@@ -89,13 +89,13 @@ def test_each_path_gives_the_same_codes(spec, how, monkeypatch):
     if how == "in small stacks":
         monkeypatch.setattr(products, "_STACK", 150)
     if how in ("every step", "integers"):
-        original = products.filter_codes
+        original = quire.filter_codes
 
         def prove_nothing(*arguments):
             codes = original(*arguments)[0]
             return np.zeros_like(codes), np.arange(codes.size)
 
-        monkeypatch.setattr(products, "filter_codes", prove_nothing)
+        monkeypatch.setattr(quire, "filter_codes", prove_nothing)
         monkeypatch.setattr(products, "_GATHERED", 60)
     if how == "every step":
         monkeypatch.setattr(quire, "_FEW", -1)
@@ -103,7 +103,7 @@ def test_each_path_gives_the_same_codes(spec, how, monkeypatch):
     if how == "integers":
         monkeypatch.setattr(quire, "_FEW", 1 << 60)
     if how == "float32" and spec.a.tensor_dtype == spec.b.tensor_dtype == np.float32:
-        monkeypatch.setattr(products, "working_dtype", lambda *_: np.dtype(np.float32))
+        monkeypatch.setattr(quire, "working_dtype", lambda *_: np.dtype(np.float32))
     assert np.array_equal(pc.matmul(spec, a, b), expected[None])
     assert np.array_equal(pc.matmul(spec, a, b, bias), expected["bias"])
 
@@ -191,8 +191,8 @@ def test_a_shared_operand_is_decoded_once(monkeypatch):
 
 def test_small_stacks_are_proven_in_one_go(monkeypatch):
     calls = []
-    original = products.filter_codes
-    monkeypatch.setattr(products, "filter_codes", lambda *x: calls.append(x[1].size) or original(*x))
+    original = quire.filter_codes
+    monkeypatch.setattr(quire, "filter_codes", lambda *x: calls.append(x[1].size) or original(*x))
     spec, rng = pc.MacSpec(pc.posit8), np.random.default_rng(4)
     pc.matmul(spec, pc.posit8.encode(rng.normal(size=(64, 8, 8))), pc.posit8.encode(rng.normal(size=(64, 8, 8))))
     assert calls[0] == 64 * 64
