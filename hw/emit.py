@@ -130,10 +130,11 @@ def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
 
 
 def _header(design: Design) -> str:
+    rate = "a cycle" if design.interval == 1 else f"in {design.interval} cycles"
     lines = [
         f"{design.name}: {design.unit.summary}",
         f"spec:     {design.spec_text}",
-        f"latency:  {design.latency} cycle{'s' * (design.latency != 1)}, one {design.unit.item} a cycle",
+        f"latency:  {design.latency} cycle{'s' * (design.latency != 1)}, one {design.item} {rate}",
         f"made by:  positcore {__version__}",
         f"again by: {design.command} -o {design.name}.v",
     ]

@@ -12,13 +12,13 @@ from positcore import arithmetic, comparison, floats, functions, integers
 from positcore.codec import decode, encode
 from positcore.format import PositFormat
 from positcore.gemm import matmul
-from positcore.mac import MacSpec
+from positcore.mac import Aligned, MacSpec
 
 __all__ = [
     "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode", "golden_div",
     "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
     "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_round_to_int", "golden_sign",
-    "golden_sqrt", "golden_sub", "golden_to_float", "golden_to_int",
+    "golden_sqrt", "golden_sub", "golden_sums", "golden_to_float", "golden_to_int",
 ]  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -167,19 +167,37 @@ def golden_encode(fmt: PositFormat, inputs: Arrays, *, fraction_bits: int) -> di
     return {"code": encode(fmt, np.where(fields["nar"] != 0, np.nan, x))}
 
 
+def golden_sums(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The codes of the dot products of a stream, which `last` ends; a and b are vectors or (items, lanes)."""
+    ends = np.flatnonzero(inputs["last"]) + 1
+    return {"code": golden_dots(spec, inputs["a"], inputs["b"], np.diff(ends, prepend=0))}
+
+
 def golden_dots(
     spec: MacSpec, a: NDArray[Any], b: NDArray[Any], lengths: NDArray[np.int64]
 ) -> NDArray[np.unsignedinteger]:
-    """The codes of dot products laid end to end in a and b; zeros that fill them up change none."""
+    """The codes of dot products laid end to end in a and b, of which each takes so many items.
+
+    Parameters
+    ----------
+    spec : MacSpec
+    a, b : ndarray of codes, (items,) or (items, lanes)
+        An item holds one product or several.
+    lengths : ndarray of int64
+        Items of each dot product, at least 1.
+    """
+    a, b = (x[: lengths.sum()].reshape(lengths.sum(), -1) for x in (a, b))
     starts = np.cumsum(lengths) - lengths
     results = np.empty(lengths.size, spec.out.dtype)
     order = np.argsort(lengths, kind="stable")
-    for at in range(0, lengths.size, _BLOCK):
-        chosen = order[at : at + _BLOCK]
+    # Zeros that fill a dot product up change no sum, unless each chunk cuts the sum so far.
+    cuts = isinstance(spec.accumulator, Aligned)
+    groups = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if cuts else [order]
+    for chosen in (group[at : at + _BLOCK] for group in groups for at in range(0, group.size, _BLOCK)):
         columns = np.arange(lengths[chosen].max())
         inside = columns < lengths[chosen, None]
         index = np.where(inside, starts[chosen, None] + columns, 0)
-        rows = np.where(inside, a[index], 0).astype(spec.a.dtype)
-        others = np.where(inside, b[index], 0).astype(spec.b.dtype)
+        rows = np.where(inside[..., None], a[index], 0).astype(spec.a.dtype).reshape(chosen.size, -1)
+        others = np.where(inside[..., None], b[index], 0).astype(spec.b.dtype).reshape(chosen.size, -1)
         results[chosen] = np.diagonal(matmul(spec, rows, others.T))
     return results

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from positcore.elementary import FUNCTIONS
 from positcore.format import PositFormat
-from positcore.mac import MacSpec, Quire
+from positcore.mac import Accumulator, Aligned, MacSpec, Quire
 
 __all__ = [
-    "FLOAT_WIDTHS", "check_bits", "check_float_format", "check_format", "check_function", "check_signed", "check_spec",
-    "check_stages", "check_width",
+    "FLOAT_WIDTHS", "check_bits", "check_dsp", "check_float_format", "check_format", "check_function", "check_lanes",
+    "check_signed", "check_spec", "check_stages", "check_width",
 ]  # fmt: skip
 
 FLOAT_WIDTHS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23)}  # bits of exponent and fraction
@@ -52,12 +52,37 @@ def check_format(unit: str, fmt: object) -> PositFormat:
     return fmt
 
 
-def check_spec(unit: str, spec: object) -> MacSpec:
-    """`spec` itself, if it is a `MacSpec`."""
+def check_dsp(unit: str, dsp: object) -> bool:
+    """`dsp` itself, if it is a bool."""
+    if not isinstance(dsp, bool):
+        raise TypeError(f"{unit}: dsp must be True or False, not {dsp!r}")
+    return dsp
+
+
+def check_lanes(unit: str, lanes: object, spec: MacSpec) -> int:
+    """`lanes` itself, if the accumulator of the spec takes so many products at a time."""
+    if isinstance(lanes, bool) or not isinstance(lanes, int):
+        raise TypeError(f"{unit}: lanes must be an integer in 1..64, the products in each cycle, not {lanes!r}")
+    if not 1 <= lanes <= 64:
+        raise ValueError(f"{unit}: lanes must be an integer in 1..64, the products in each cycle, not {lanes}")
+    accumulator = spec.accumulator
+    if isinstance(accumulator, Aligned) and lanes != accumulator.lanes:
+        raise ValueError(f"{unit}: {accumulator} has {accumulator.lanes} lanes, not {lanes}; drop the lanes")
+    if isinstance(accumulator, Quire) and lanes > accumulator.capacity:
+        raise ValueError(
+            f"{unit}: {lanes} lanes are more products than the {accumulator.capacity} that {accumulator.carry_bits} "
+            "carry bits hold; take more carry bits"
+        )
+    return lanes
+
+
+def check_spec(unit: str, spec: object, accumulators: tuple[type[Accumulator], ...] = (Quire,)) -> MacSpec:
+    """`spec` itself, if it is a `MacSpec` with one of these accumulators."""
     if not isinstance(spec, MacSpec):
         raise TypeError(f"{unit}: spec must be a MacSpec such as MacSpec(PositFormat(8, 2)), not {spec!r}")
-    if not isinstance(spec.accumulator, Quire):
-        raise TypeError(f"{unit}: the accumulator must be a Quire; there is no RTL of {spec.accumulator} yet")
+    if not isinstance(spec.accumulator, accumulators):
+        names = " or ".join(kind.__name__ for kind in accumulators)
+        raise TypeError(f"{unit}: the accumulator must be {names}, not {spec.accumulator}")
     return spec
 
 
@@ -65,6 +90,8 @@ def check_stages(unit: str, stages: object, cuts: tuple[str, ...]) -> int:
     """`stages` itself, if the unit has as many places to cut its pipeline."""
     if isinstance(stages, bool) or not isinstance(stages, int):
         raise TypeError(f"{unit}: stages must be an integer in 0..{len(cuts)}, not {stages!r}")
+    if stages and not cuts:
+        raise ValueError(f"{unit}: has no pipeline to cut; drop stages, which must be 0, not {stages}")
     if not 0 <= stages <= len(cuts):
         raise ValueError(
             f"{unit}: stages must be an integer in 0..{len(cuts)} (it can be cut after: "

@@ -1,187 +1,32 @@
-"""The registry of units: what generate, verify and the tests know about each by its name."""
+"""`Design`: a unit of the registry with its spec, its options and how it is built; and the registry's names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from positcore.format import PositFormat
 from positcore.hw import golden
-from positcore.hw.adder import Adder
-from positcore.hw.convert import Converter
-from positcore.hw.decode import Decoder
-from positcore.hw.divider import Divider
-from positcore.hw.encode import Encoder
-from positcore.hw.floats import FromFloat, ToFloat
-from positcore.hw.fma import FusedMultiplyAdd
-from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
-from positcore.hw.mac import QuireMac
-from positcore.hw.multiplier import Multiplier
-from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator, Sign
 from positcore.hw.parameters import (
     check_bits,
+    check_dsp,
     check_float_format,
     check_function,
+    check_lanes,
     check_signed,
     check_spec,
     check_stages,
 )  # fmt: skip
-from positcore.hw.rom import FunctionTable
-from positcore.hw.root import SquareRoot
-from positcore.mac import MacSpec
+from positcore.hw.registry import UNITS, Unit, unit
+from positcore.hw.rows import digits_per_cycle
+from positcore.mac import Aligned, MacSpec, Quire
 
 if TYPE_CHECKING:
-    from amaranth.lib import wiring
     from numpy.typing import NDArray
 
 __all__ = ["UNITS", "Design", "Unit", "unit"]
 
-Builder = Callable[..., "wiring.Component"]
-Golden = Callable[..., "dict[str, NDArray[Any]]"]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A kind of hardware: how it is built, and what can be said of it without building it.
-
-    Parameters
-    ----------
-    name : str
-        What users call it.
-    summary : str
-        What it computes, in a line.
-    build : callable
-        (spec, stages, **options) → component.
-    cuts : tuple of str
-        Where its pipeline can be cut, in order of preference; as many as `stages` may be.
-    operands : int
-        How many codes it takes at a time; 0 for a raw form.
-    item : str
-        What it takes one of in each cycle.
-    golden : callable, optional
-        (spec, inputs by port, **options) → outputs by port; None for a unit with a stream's handshake.
-    options : tuple of str
-        The further fields of a `Design` that it has: of bits, signed, float_format, function.
-    converts : bool
-        Whether its result may be of another format than its operands.
-    format_cuts : callable, optional
-        Format → all cuts of a unit that has more of them in a wider format; they begin with `cuts`.
-    """
-
-    name: str
-    summary: str
-    build: Builder
-    cuts: tuple[str, ...]
-    operands: int
-    item: str
-    golden: Golden | None = None
-    options: tuple[str, ...] = ()
-    converts: bool = False
-    format_cuts: Callable[[PositFormat], tuple[str, ...]] | None = None
-
-    @property
-    def streaming(self) -> bool:
-        """Whether it speaks a stream's handshake and has a whole `MacSpec`, rather than one format."""
-        return self.golden is None
-
-
-def _single(name: str, summary: str, kind: Any, operands: int, function: Golden, *options: str) -> Unit:
-    """A unit of one format, whose component takes that and the options, and whose golden twin does too."""
-    return Unit(
-        name, summary, lambda spec, stages, **extra: kind(spec.out, stages=stages, **extra), kind.CUTS, operands,
-        "pair" if operands == 2 else "code" if operands else name.removeprefix("from-"),
-        lambda spec, inputs, **extra: function(spec.out, inputs, **extra), options,
-    )  # fmt: skip
-
-
-def _encoder(spec: MacSpec, stages: int) -> Encoder:
-    fmt = spec.out
-    return Encoder(fmt, scale_bits=fmt.scale_bits + 1, fraction_bits=fmt.fraction_bits + 2, stages=stages)
-
-
-UNITS: dict[str, Unit] = {
-    entry.name: entry
-    for entry in (
-        Unit(
-            "decode", "the raw form of a code", lambda spec, stages: Decoder(spec.out, stages=stages),
-            Decoder.CUTS, 1, "code", lambda spec, inputs: golden.golden_decode(spec.out, inputs),
-        ),
-        Unit(
-            "encode", "the code nearest to an unrounded raw form", _encoder, Encoder.CUTS, 0, "raw form",
-            lambda spec, inputs: golden.golden_encode(
-                spec.out, inputs, fraction_bits=spec.out.fraction_bits + 2
-            ),
-        ),
-        Unit(
-            "add", "a + b, rounded once", lambda spec, stages: Adder(spec.out, stages=stages),
-            Adder.CUTS, 2, "pair", lambda spec, inputs: golden.golden_add(spec.out, inputs),
-        ),
-        Unit(
-            "sub", "a - b, rounded once", lambda spec, stages: Adder(spec.out, subtract=True, stages=stages),
-            Adder.CUTS, 2, "pair", lambda spec, inputs: golden.golden_sub(spec.out, inputs),
-        ),
-        Unit(
-            "mul", "a * b, rounded once", lambda spec, stages: Multiplier(spec.out, stages=stages),
-            Multiplier.CUTS, 2, "pair", lambda spec, inputs: golden.golden_mul(spec.out, inputs),
-        ),
-        Unit(
-            "fma", "a * b + c, rounded once", lambda spec, stages: FusedMultiplyAdd(spec.out, stages=stages),
-            FusedMultiplyAdd.CUTS, 3, "triple", lambda spec, inputs: golden.golden_fma(spec.out, inputs),
-        ),
-        Unit(
-            "fms", "a * b - c, rounded once",
-            lambda spec, stages: FusedMultiplyAdd(spec.out, subtract=True, stages=stages),
-            FusedMultiplyAdd.CUTS, 3, "triple", lambda spec, inputs: golden.golden_fms(spec.out, inputs),
-        ),
-        Unit(
-            "div", "a / b, rounded once; a / 0 is NaR", lambda spec, stages: Divider(spec.out, stages=stages),
-            Divider.CUTS, 2, "pair", lambda spec, inputs: golden.golden_div(spec.out, inputs),
-            format_cuts=Divider.cuts,
-        ),
-        Unit(
-            "sqrt", "the square root of a, rounded once; NaR for negative a",
-            lambda spec, stages: SquareRoot(spec.out, stages=stages), SquareRoot.CUTS, 1, "code",
-            lambda spec, inputs: golden.golden_sqrt(spec.out, inputs), format_cuts=SquareRoot.cuts,
-        ),
-        Unit(
-            "mac", "dot products, summed exactly in a quire and rounded once",
-            lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term",
-        ),
-        _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
-        _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),
-        _single("max", "the greater of a and b; the other, if one is NaR", Maximum, 2, golden.golden_max),
-        _single("neg", "-a", Negator, 1, golden.golden_neg),
-        _single("abs", "the magnitude of a", Magnitude, 1, golden.golden_abs),
-        _single("sign", "1, -1 or 0 by the sign of a", Sign, 1, golden.golden_sign),
-        Unit(
-            "convert", "the code of another format nearest to a",
-            lambda spec, stages: Converter(spec.a, spec.out, stages=stages), Converter.CUTS, 1, "code",
-            lambda spec, inputs: golden.golden_convert(spec.a, spec.out, inputs), converts=True,
-        ),
-        _single("round-to-int", "the integral posit nearest to a", IntegralRounder, 1, golden.golden_round_to_int),
-        _single(
-            "from-int", "the code nearest to an integer", FromInteger, 0, golden.golden_from_int, "bits", "signed"
-        ),
-        _single("to-int", "the integer nearest to a code", ToInteger, 1, golden.golden_to_int, "bits", "signed"),
-        _single("from-float", "the code nearest to a float", FromFloat, 0, golden.golden_from_float, "float_format"),
-        _single("to-float", "the float nearest to a code", ToFloat, 1, golden.golden_to_float, "float_format"),
-        _single("function", "a function of a, rounded once", FunctionTable, 1, golden.golden_function, "function"),
-    )
-}  # fmt: skip
-
-
-def unit(name: str) -> Unit:
-    """The unit of a name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message lists those that there are.
-    """
-    if name not in UNITS:
-        raise ValueError(f"unknown unit {name!r}; the units are: {', '.join(UNITS)}")
-    return UNITS[name]
+_FIELDS = ("bits", "signed", "float_format", "function", "lanes", "radix", "dsp")  # those that only some units have
 
 
 @dataclass(frozen=True)
@@ -193,8 +38,8 @@ class Design:
     unit : Unit
         A unit of the registry.
     spec : MacSpec
-        What it computes. Units other than the MAC have one format, which stands as input and output; `convert`
-        has two.
+        What it computes. Units that do not sum products have one format, which stands as input and output;
+        `convert` has two.
     stages : int
         Registers in its pipeline; they change no bit of its results.
     bits : int, optional
@@ -205,6 +50,13 @@ class Design:
         from-float and to-float: float16, bfloat16 or float32.
     function : str, optional
         function: exp, tanh, sigmoid or another function that has tables.
+    lanes : int, optional
+        dot: products in each cycle, 1..64; of an `Aligned` accumulator as many as it says.
+    radix : int, optional
+        div-iterative and sqrt-iterative: 2, as it is unless told, or 4; it changes no bit.
+    dsp : bool, optional
+        Units with a multiplier: whether it is written as one operator, for tools that make a DSP of it, instead of
+        a structure that suits LUTs, as it is unless told; it changes no bit.
 
     Raises
     ------
@@ -219,29 +71,46 @@ class Design:
     signed: bool | None = None
     float_format: str | None = None
     function: str | None = None
+    lanes: int | None = None
+    radix: int | None = None
+    dsp: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.unit, Unit):
             raise TypeError(f"Design: unit must be a Unit of the registry, not {self.unit!r}; Design.of takes a name")
         name = self.unit.name
-        check_spec(name, self.spec)
-        format_cuts = self.unit.format_cuts
-        check_stages(name, self.stages, format_cuts(self.spec.out) if format_cuts else self.unit.cuts)
+        check_spec(name, self.spec, self.unit.accumulators or (Quire,))
         inputs = self.spec.a if self.unit.converts else self.spec.out
-        if not self.unit.streaming and self.spec != MacSpec(inputs, self.spec.out):
+        if not self.unit.accumulators and self.spec != MacSpec(inputs, self.spec.out):
             if self.unit.converts:
                 raise ValueError(f"{name}: has an input format and an output format; drop the rest")
             raise ValueError(f"{name}: has one format and no accumulator; drop the output format and the accumulator")
-        for option in ("bits", "signed", "float_format", "function"):
-            if option not in self.unit.options and getattr(self, option) is not None:
-                raise ValueError(f"{name}: has no {option.replace('_', ' ')}; drop it")
-        if "bits" in self.unit.options:
-            check_bits(name, self.bits)
-            object.__setattr__(self, "signed", check_signed(name, True if self.signed is None else self.signed))
-        if "float_format" in self.unit.options:
-            check_float_format(name, self.float_format)
-        if "function" in self.unit.options:
-            check_function(name, self.spec.out, self.function)
+        known = (*self.unit.options, *self.unit.choices)
+        for field in _FIELDS:
+            if field not in known and getattr(self, field) is not None:
+                raise ValueError(f"{name}: has no {field.replace('_', ' ')}; drop it")
+        for field in known:
+            object.__setattr__(self, field, self._checked(field, getattr(self, field)))
+        check_stages(name, self.stages, self.cuts)
+
+    def _checked(self, field: str, value: Any) -> Any:
+        """A parameter, checked, or what it is unless told."""
+        name, spec = self.unit.name, self.spec
+        if field == "bits":
+            return check_bits(name, value)
+        if field == "signed":
+            return check_signed(name, True if value is None else value)
+        if field == "float_format":
+            return check_float_format(name, value)
+        if field == "function":
+            return check_function(name, spec.out, value)
+        if field == "lanes":
+            return check_lanes(name, spec.accumulator.lanes if _fixed(value, spec) else value, spec)  # type: ignore[union-attr]
+        if field == "radix":
+            digits_per_cycle(name, 2 if value is None else value)
+            return 2 if value is None else value
+        assert field == "dsp"
+        return check_dsp(name, False if value is None else value)
 
     @classmethod
     def of(cls, name: str, spec: PositFormat | MacSpec, stages: int = 0, **options: Any) -> Design:
@@ -253,64 +122,113 @@ class Design:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The parameters of this unit besides spec and stages, by name."""
+        """The parameters of this unit that say what it computes, besides its spec, by name."""
         return {option: getattr(self, option) for option in self.unit.options}
 
     @property
+    def choices(self) -> dict[str, Any]:
+        """The parameters of this unit that say how it is built, besides its stages, by name."""
+        return {choice: getattr(self, choice) for choice in self.unit.choices}
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Where its pipeline can be cut, in order of preference; `stages` says how many of these are."""
+        all_cuts = self.unit.all_cuts
+        return all_cuts(self.spec, **self.options) if all_cuts else self.unit.cuts
+
+    @property
+    def terms(self) -> int:
+        """Products that a unit that sums them takes at a time."""
+        accumulator = self.spec.accumulator
+        return self.lanes or (accumulator.lanes if isinstance(accumulator, Aligned) else 1)
+
+    @property
+    def item(self) -> str:
+        """What it takes one of at a time."""
+        return f"chunk of {self.terms} terms" if self.terms > 1 else self.unit.item
+
+    @property
     def variety(self) -> str:
-        """Those parameters in a word, such as int32, bfloat16 or tanh; empty if there are none."""
+        """What its options say in a word, such as int32, bfloat16, tanh or lanes4; empty if there are none."""
         integer = f"{'int' if self.signed else 'uint'}{self.bits}" if self.bits else ""
-        return integer or self.float_format or self.function or ""
+        lanes = f"lanes{self.lanes}" if self.lanes and not isinstance(self.spec.accumulator, Aligned) else ""
+        return integer or self.float_format or self.function or lanes
+
+    @property
+    def manner(self) -> tuple[str, ...]:
+        """How it is built where that is not the usual way: of radix4, dsp, s2."""
+        words = (f"radix{self.radix}" if self.radix == 4 else "", "dsp" if self.dsp else "")
+        return tuple(word for word in (*words, f"s{self.stages}" if self.stages else "") if word)
 
     @property
     def spec_text(self) -> str:
-        """The spec in words: that of a MAC, or the formats and parameters of any other unit."""
-        if self.unit.streaming:
-            return str(self.spec)
+        """The spec in words: that of a unit that sums products, or the formats and parameters of any other one."""
+        if self.unit.accumulators:
+            return f"{self.spec}, {self.lanes} lanes" if self.variety else str(self.spec)
         formats = f"{self.spec.a} → {self.spec.out}" if self.unit.converts else str(self.spec.out)
         return f"{formats}, {self.variety}" if self.variety else formats
 
     @property
     def name(self) -> str:
         """The name of the emitted module: `posit_add_8_2`, `posit_from_int_8_2_uint32`, `posit_mac_8_2_quire31_s2`."""
-        tag = self.spec.tag if self.unit.streaming else self.spec.out.tag
+        tag = self.spec.tag if self.unit.accumulators else self.spec.out.tag
         if self.unit.converts:
             tag = f"{self.spec.a.tag}_to_{tag}"
-        words = ["posit", self.unit.name.replace("-", "_"), tag, self.variety, f"s{self.stages}" if self.stages else ""]
+        words = ["posit", self.unit.name.replace("-", "_"), tag, self.variety, *self.manner]
         return "_".join(word for word in words if word)
 
     @property
     def latency(self) -> int:
-        """Cycles from an input (of a MAC, the last term) to its result."""
-        return self.stages + self.unit.streaming
+        """Cycles from an input (of a dot product, the last) to its result."""
+        if self.unit.latency:
+            return self.unit.latency(self.spec, self.stages, **self.options, **self.choices)
+        return self.stages + (self.unit.kind == "dot")
+
+    @property
+    def interval(self) -> int:
+        """Cycles from one input to the next, where none waits."""
+        return self.latency if self.unit.iterates else 1
 
     @property
     def command(self) -> str:
         """The command that emits this design, less its `-o`."""
-        spec = self.spec
+        spec, accumulator = self.spec, self.spec.accumulator
         words = [f"positcore generate {self.unit.name} --format {spec.a.spelling}"]
-        if spec.b != spec.a and self.unit.streaming:
+        if spec.b != spec.a and self.unit.accumulators:
             words.append(f"--second-format {spec.b.spelling}")
         if spec.out != spec.a:
             words.append(f"--output-format {spec.out.spelling}")
-        if self.unit.streaming and spec.quire.carry_bits != 31:
-            words.append(f"--carry-bits {spec.quire.carry_bits}")
+        if isinstance(accumulator, Aligned):
+            words.append(f"--accumulator aligned:{accumulator.lanes},{accumulator.width}")
+        elif not isinstance(accumulator, Quire):
+            words.append(f"--accumulator {accumulator}")
+        elif accumulator.carry_bits != 31:
+            words.append(f"--carry-bits {accumulator.carry_bits}")
+        if self.lanes and not isinstance(accumulator, Aligned):
+            words.append(f"--lanes {self.lanes}")
         if self.bits:
             words.append(f"--bits {self.bits}" + ("" if self.signed else " --unsigned"))
         if self.float_format:
             words.append(f"--float {self.float_format}")
         if self.function:
             words.append(f"--function {self.function}")
+        if self.radix == 4:
+            words.append("--radix 4")
+        if self.dsp:
+            words.append("--dsp")
         if self.stages:
             words.append(f"--stages {self.stages}")
         return " ".join(words)
 
     def component(self) -> Any:
         """A new component of this design."""
-        return self.unit.build(self.spec, self.stages, **self.options)
+        return self.unit.build(self.spec, self.stages, **self.options, **self.choices)
 
     def golden(self, inputs: golden.Arrays) -> dict[str, NDArray[Any]]:
-        """What its outputs must be, by port, for arrays of inputs; of a unit without a handshake."""
-        if self.unit.golden is None:
-            raise ValueError(f"{self.unit.name}: has dot products, not vectors; use golden_dots")
+        """What its outputs must be, by port, for arrays of inputs; of a stream, by the fields of its payload."""
         return self.unit.golden(self.spec, inputs, **self.options)
+
+
+def _fixed(lanes: object, spec: MacSpec) -> bool:
+    """Whether the accumulator says how many lanes there are, and nothing else does."""
+    return lanes is None and isinstance(spec.accumulator, Aligned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +14,12 @@ from numpy.typing import NDArray
 
 from positcore.errors import MismatchError
 from positcore.format import PositFormat
-from positcore.hw.emit import FlatUnit, unit_ports
-from positcore.hw.golden import golden_dots
+from positcore.hw.emit import FlatUnit, Port, unit_ports
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
 from positcore.sim.directed import all_inputs, directed_inputs, domain_bits, random_dots
 from positcore.sim.report import Mismatch, describe
-from positcore.sim.stream import NativeMac
+from positcore.sim.stream import NativeStream
 from positcore.sim.vectors import VectorUnit
 from positcore.sim.waveform import write_waveform
 
@@ -50,7 +50,7 @@ class Report:
     exhaustive : bool
         Whether the vectors are all inputs.
     vectors : int
-        Inputs compared; for a MAC, dot products.
+        Inputs compared; of a unit that sums products, dot products.
     mismatches : int
         0.
     seconds : float
@@ -99,14 +99,14 @@ def verify(
 
     Unless told, a unit is verified on all inputs where these are at most 2^20, else on directed-random vectors.
     The vectors depend on the seed alone. A MAC gets dot products of random lengths, back to back, with NaR, zeros,
-    extremes and cancellation, under random stalls of producer and consumer.
+    extremes and cancellation; all streams run under random stalls of producer and consumer.
 
     Parameters
     ----------
     unit : str
         A unit of the registry, `positcore.hw.units`.
     spec : PositFormat or MacSpec
-        A MAC and a converter take either; other units have one format.
+        Units that sum products and a converter take either; other units have one format.
     exhaustive : bool, optional
         True: all inputs, which may be 2^26 at most.
     vectors : int, optional
@@ -123,7 +123,7 @@ def verify(
     alter : callable, optional
         Changes the RTLIL before it is compiled: how tests plant faults.
     **options
-        The unit's own: bits and signed, float_format, or function, as for `Design`.
+        The unit's own: bits and signed, float_format, function, lanes, radix or dsp, as for `Design`.
 
     Raises
     ------
@@ -141,23 +141,21 @@ def verify(
         raise TypeError(f"verify: vectors must be a positive integer, not {vectors!r}")
     if vectors is not None and vectors < 1:
         raise ValueError(f"verify: vectors must be a positive integer, not {vectors}: nothing would be checked")
-    if design.unit.streaming:
+    if design.unit.kind == "dot":
         if exhaustive:
             raise ValueError(f"verify: {unit} takes dot products of any length; use vectors and a seed")
-        mac = NativeMac(design, optimize=optimize, alter=alter)
+        mac = NativeStream(design, optimize=optimize, alter=alter)
         batches = _dot_batches(mac, vectors or DEFAULT_DOTS, seed)
         total, exhaustive = vectors or DEFAULT_DOTS, False
     else:
-        bits = domain_bits(tuple(port for port in unit_ports(design) if port.direction == "input"))
+        bits = domain_bits(_operand_ports(design))
         if exhaustive and bits > EXHAUSTIVE_BITS:
             raise ValueError(
                 f"verify: {design} has 2^{bits} inputs, more than 2^{EXHAUSTIVE_BITS}; use vectors and a seed"
             )
         exhaustive = exhaustive or (exhaustive is None and vectors is None and bits <= 20)
         total = 1 << bits if exhaustive else vectors or DEFAULT_VECTORS
-        flat = FlatUnit(design.component())
-        native = VectorUnit(flat, latency=design.latency, optimize=optimize, alter=alter)
-        batches = _vector_batches(design, native, total, None if exhaustive else seed)
+        batches = _vector_batches(design, _runner(design, seed, optimize, alter), total, None if exhaustive else seed)
 
     _warm_up(design)
     compared, seconds, start = 0, 0.0, time.perf_counter()
@@ -174,28 +172,56 @@ def verify(
     return Report(unit, design.spec_text, stages, bool(exhaustive), compared, 0, seconds, None if exhaustive else seed)
 
 
+def _operand_ports(design: Design) -> tuple[Port, ...]:
+    """The inputs of a unit besides a handshake: the fields of an item, where it has a stream of them."""
+    ports = tuple(port for port in unit_ports(design) if port.direction == "input")
+    if not design.unit.streaming:
+        return ports
+    fields = (port for port in ports if port.name.startswith("i_") and port.name != "i_valid")
+    return tuple(port._replace(name=port.name.removeprefix("i_")) for port in fields)
+
+
 def _warm_up(design: Design) -> None:
     """Let the golden model's compiled kernels load before the clock starts."""
-    if design.unit.golden is None:
-        golden_dots(design.spec, np.zeros(1, np.uint8), np.zeros(1, np.uint8), np.ones(1, np.int64))
-    else:
-        zero = np.zeros(1, np.uint8)
-        design.golden({port.name: zero for port in unit_ports(design)})
+    shape = (1, design.terms) if design.terms > 1 else 1
+    design.golden({port.name: np.ones(shape, np.uint8) for port in _operand_ports(design)})
+
+
+def _runner(
+    design: Design, seed: int, optimize: str, alter: Callable[[str], str] | None
+) -> Callable[[Columns], Columns]:
+    """What runs a compiled unit over one chunk of inputs after another, a stream at another pace each time."""
+    if not design.unit.streaming:
+        flat = FlatUnit(design.component())
+        return VectorUnit(flat, latency=design.latency, optimize=optimize, alter=alter).run
+    stream = NativeStream(design, optimize=optimize, alter=alter)
+    turns = itertools.count()
+
+    def run(inputs: Columns) -> Columns:
+        return stream.run(inputs, len(next(iter(inputs.values()))), **_stalls(seed, next(turns)))[0]
+
+    return run
+
+
+def _stalls(seed: int, turn: int) -> dict[str, int]:
+    valid_share, ready_share = _PACES[turn % len(_PACES)]
+    return {"seed": seed + turn, "valid_share": valid_share, "ready_share": ready_share}
 
 
 def _vector_batches(
-    design: Design, native: VectorUnit, total: int, seed: int | None
+    design: Design, run: Callable[[Columns], Columns], total: int, seed: int | None
 ) -> Iterator[tuple[int, Mismatch | None]]:
     """Compare chunk by chunk; gives the vectors of each and its first difference."""
     rng = np.random.default_rng(seed)
-    everything = all_inputs(native.inputs) if seed is None else None
+    ports = _operand_ports(design)
+    everything = all_inputs(ports) if seed is None else None
     for lo in range(0, total, _CHUNK):
         count = min(_CHUNK, total - lo)
         if everything is not None:
             inputs = {name: column[lo : lo + count] for name, column in everything.items()}
         else:
-            inputs = directed_inputs(design, native.inputs, count, rng)
-        got = native.run(inputs)
+            inputs = directed_inputs(design, ports, count, rng)
+        got = run(inputs)
         want = design.golden(inputs)
         if set(got) != set(want):
             raise AssertionError(f"{design}: outputs {sorted(got)} but golden {sorted(want)}")
@@ -213,29 +239,26 @@ def _vector_batches(
         yield count, first
 
 
-def _dot_batches(mac: NativeMac, total: int, seed: int) -> Iterator[tuple[int, Mismatch | None]]:
+def _dot_batches(mac: NativeStream, total: int, seed: int) -> Iterator[tuple[int, Mismatch | None]]:
     """Stream dot products chunk by chunk, each chunk at another pace."""
-    spec = mac.design.spec
+    design = mac.design
     rng = np.random.default_rng(seed)
     for index, lo in enumerate(range(0, total, _DOTS_CHUNK)):
-        a, b, lengths = random_dots(spec, min(_DOTS_CHUNK, total - lo), rng)
+        a, b, lengths = random_dots(design.spec, min(_DOTS_CHUNK, total - lo), rng, lanes=design.terms)
         ends = np.cumsum(lengths)
-        last = np.zeros(a.size, np.uint8)
+        last = np.zeros(len(a), np.uint8)
         last[ends - 1] = 1
-        valid_share, ready_share = _PACES[index % len(_PACES)]
-        got = mac.replay(
-            a.astype(np.uint32), b.astype(np.uint32), last,
-            seed=seed + index, valid_share=valid_share, ready_share=ready_share,
-        )  # fmt: skip
-        want = golden_dots(spec, a, b, lengths)
-        differs = got != want
+        inputs = {"a": a, "b": b, "last": last}
+        got, _ = mac.run(inputs, lengths.size, **_stalls(seed, index))
+        want = design.golden(inputs)
+        differs = got["code"] != want["code"]
         first = None
         if differs.any():
             at = int(differs.argmax())
             part = slice(int(ends[at] - lengths[at]), int(ends[at]))
             first = Mismatch(
-                inputs={"a": a[part].tolist(), "b": b[part].tolist()},
-                got={"code": int(got[at])},
-                want={"code": int(want[at])},
+                inputs={"a": a[part].ravel().tolist(), "b": b[part].ravel().tolist()},
+                got={"code": int(got["code"][at])},
+                want={"code": int(want["code"][at])},
             )
         yield lengths.size, first

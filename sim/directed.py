@@ -11,7 +11,7 @@ from positcore.arithmetic import mul
 from positcore.format import PositFormat
 from positcore.hw.emit import Port
 from positcore.hw.units import Design
-from positcore.mac import MacSpec
+from positcore.mac import MacSpec, Quire
 from positcore.sim.ties import codes_near_ties, float_bits_near_ties, integers_near_ties
 
 __all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots"]
@@ -86,17 +86,24 @@ def _related(fmt: PositFormat, a: NDArray[Any], b: NDArray[Any], rng: np.random.
 
 
 def random_dots(
-    spec: MacSpec, count: int, rng: np.random.Generator, *, longest: int = 64
+    spec: MacSpec, count: int, rng: np.random.Generator, *, longest: int = 64, lanes: int = 1
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """Dot products of random lengths laid end to end: (a, b, lengths).
+    """Dot products of random lengths laid end to end: (a, b, lengths in items of so many lanes).
 
-    One in ten has a single term and as many have the longest length; half of the longer ones cancel, wholly or
-    but for one term; one in twenty holds NaR.
+    One in ten has a single item and as many have the longest length; half of the longer ones cancel, wholly or
+    but for one term; one in twenty holds NaR. Half of those of several lanes end in zeros, as they do where their
+    lengths are no multiples of the lanes. `longest` is a number of terms.
+
+    Returns
+    -------
+    a, b : ndarray of codes, (items,), or (items, lanes) for more than one lane
+    lengths : ndarray of int64
     """
-    longest = min(longest, spec.quire.capacity)
+    longest = min(longest, spec.accumulator.capacity) if isinstance(spec.accumulator, Quire) else longest
+    longest = max(1, longest // lanes)
     lengths = rng.integers(1, longest + 1, count)
     kind = rng.integers(0, 10, count)
-    lengths = np.select([kind == 0, kind == 1], [1, longest], np.minimum(lengths, rng.integers(1, 33, count)))
+    lengths = np.select([kind == 0, kind == 1], [1, longest], np.minimum(lengths, rng.integers(1, 33, count))) * lanes
     total = int(lengths.sum())
     a, b = directed_codes(spec.a, total, rng), directed_codes(spec.b, total, rng)
     a[a == spec.a.nar] = 0
@@ -111,7 +118,11 @@ def random_dots(
         if not rng.integers(0, 20):
             side, nar = ((a, spec.a.nar), (b, spec.b.nar))[rng.integers(0, 2)]
             side[start + int(rng.integers(0, length))] = nar
-    return a, b, lengths.astype(np.int64)
+        if lanes > 1 and rng.integers(0, 2):
+            unused = start + length - int(rng.integers(0, lanes))
+            a[unused : start + length] = b[unused : start + length] = 0
+    shape = (total // lanes, lanes) if lanes > 1 else (total,)
+    return a.reshape(shape), b.reshape(shape), (lengths // lanes).astype(np.int64)
 
 
 def _as_port(port: Port, bits: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -86,12 +86,13 @@ def _expression(design: Design, mismatch: Mismatch) -> str:
     """A line of Python that computes the golden result."""
     name, spec = design.unit.name, design.spec
     start = 'python -c "import positcore as pc; '
-    if name in ("add", "sub", "mul", "fma", "fms", "div", "sqrt"):
+    function = name.removesuffix("-iterative")
+    if function in ("add", "sub", "mul", "fma", "fms", "div", "sqrt"):
         operands = ", ".join(str(mismatch.inputs[port][0]) for port in ("a", "b", "c") if port in mismatch.inputs)
-        return f'{start}print(pc.{name}(pc.{spec.out!r}, {operands}))"'
+        return f'{start}print(pc.{function}(pc.{spec.out!r}, {operands}))"'
     if name == "convert":
         return f'{start}print(pc.convert(pc.{spec.a!r}, pc.{spec.out!r}, {mismatch.inputs["a"][0]}))"'
-    if name == "mac":
+    if design.unit.kind == "dot":
         made = f"pc.MacSpec((pc.{spec.a!r}, pc.{spec.b!r}), pc.{spec.out!r}, pc.{spec.accumulator!r})"
         return f'{start}print(pc.dot({made}, {mismatch.inputs["a"]}, {mismatch.inputs["b"]}))"'
     return ""

@@ -29,14 +29,15 @@ def write_waveform(design: Design, mismatch: Mismatch, folder: Path) -> Path:
             await context.tick()
         await context.delay(_PERIOD)
 
-    async def terms(context: Any) -> None:
+    async def items(context: Any) -> None:
         context.set(signals["o_ready"], 1)
         context.set(signals["i_valid"], 1)
-        pairs = list(zip(mismatch.inputs["a"], mismatch.inputs["b"], strict=True))
-        for index, (a, b) in enumerate(pairs):
-            context.set(signals["i_a"], a)
-            context.set(signals["i_b"], b)
-            context.set(signals["i_last"], index == len(pairs) - 1)
+        columns = _packed(design, mismatch)
+        for index in range(len(columns["a"])):
+            for name, values in columns.items():
+                context.set(signals[f"i_{name}"], values[index])
+            if "i_last" in signals:
+                context.set(signals["i_last"], index == len(columns["a"]) - 1)
             await context.tick()
         context.set(signals["i_valid"], 0)
         for _ in range(design.latency + 1):
@@ -45,7 +46,7 @@ def write_waveform(design: Design, mismatch: Mismatch, folder: Path) -> Path:
     simulator = Simulator(flat)
     if design.latency:
         simulator.add_clock(_PERIOD)
-    simulator.add_testbench(terms if design.unit.streaming else vector)
+    simulator.add_testbench(items if design.unit.streaming else vector)
     path = folder / f"{design.name}_mismatch.vcd"
 
     def write(aside: Path) -> None:
@@ -54,3 +55,15 @@ def write_waveform(design: Design, mismatch: Mismatch, folder: Path) -> Path:
 
     write_aside(path, write)
     return path
+
+
+def _packed(design: Design, mismatch: Mismatch) -> dict[str, list[int]]:
+    """The items of a stream: the codes of each chunk of terms as one number, lane 0 in its low bits."""
+    widths, terms = {"a": design.spec.a.n, "b": design.spec.b.n}, design.terms
+    return {
+        name: [
+            sum(code << (widths.get(name, 0) * lane) for lane, code in enumerate(values[at : at + terms]))
+            for at in range(0, len(values), terms)
+        ]
+        for name, values in mismatch.inputs.items()
+    }

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from positcore.format import PositFormat
+from positcore.mac import Accumulator, Aligned, Fused, Quire, Rounded
 
-__all__ = ["add_format", "add_json", "format_argument"]
+__all__ = ["accumulator_argument", "add_format", "add_json", "format_argument"]
 
 
 def format_argument(text: str) -> PositFormat:
     """A `--format n,es` value; its error is argparse's own, so that it names the option."""
     try:
         return PositFormat.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def accumulator_argument(text: str) -> Accumulator:
+    """An `--accumulator` value: quire, fused, rounded or aligned:L,W; its error is argparse's own."""
+    plain: dict[str, Accumulator] = {"quire": Quire(), "fused": Fused(), "rounded": Rounded()}
+    found = re.fullmatch(r"aligned:(\d+),(\d+)", text)
+    if text not in plain and not found:
+        raise argparse.ArgumentTypeError(
+            f"an accumulator is quire, fused, rounded or aligned:L,W with L lanes and a grid of W bits, not {text!r}"
+        )
+    try:
+        return Aligned(int(found[1]), int(found[2])) if found else plain[text]
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -28,8 +28,9 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
     from positcore.fpga.report import check_report_path, write_report
     from positcore.fpga.synthesis import synthesize
+    from positcore.hw.units import unit
 
-    design = design_of(args)
+    design = design_of(args, dsp=args.dsp if "dsp" in unit(args.unit).choices else None)
     if args.output is not None:
         check_report_path(args.output)
     if sys.stderr.isatty():

@@ -1,6 +1,6 @@
 """A design of each unit, with some choice of the parameters that only it has."""
 
-from positcore.hw.units import Design
+from positcore.hw.units import UNITS, Design
 
 OPTIONS = {
     "from-int": {"bits": 8},
@@ -12,4 +12,5 @@ OPTIONS = {
 
 
 def example(name, spec, stages=0):
-    return Design.of(name, spec, stages, **OPTIONS.get(name, {}))
+    """`stages` registers, or as many as the unit has at most."""
+    return Design.of(name, spec, min(stages, len(UNITS[name].cuts)), **OPTIONS.get(name, {}))

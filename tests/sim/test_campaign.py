@@ -51,6 +51,25 @@ def test_mismatch_is_told_with_all_that_helps(tmp_path):
     assert done.stdout == "32\n", done.stderr
 
 
+@pytest.mark.parametrize("options", [{}, {"radix": 4}])
+@pytest.mark.parametrize("unit", ["div-iterative", "sqrt-iterative"])
+def test_streams_of_items(unit, options):
+    report = verify(unit, F, waveforms=None, optimize="-O1", **options)
+    assert (report.vectors, report.exhaustive) == (4096 if unit == "div-iterative" else 64, True)
+    assert verify(unit, F, vectors=500, seed=3, waveforms=None, optimize="-O1", **options).vectors == 500
+
+
+def test_mismatch_of_a_stream(tmp_path):
+    with pytest.raises(pc.MismatchError) as error:
+        verify("div-iterative", F, exhaustive=True, waveforms=tmp_path, optimize="-O1", alter=drop_nar)
+    text = str(error.value)
+    assert "  again    positcore verify div-iterative --format 6,1 --exhaustive\n" in text
+    assert (tmp_path / "posit_div_iterative_6_1_mismatch.vcd").exists()
+    command = re.search(r"golden   python (.*)$", text, re.MULTILINE)[1]
+    done = subprocess.run([sys.executable, *shlex.split(command)], capture_output=True, text=True)
+    assert done.stdout == "32\n", done.stderr
+
+
 def test_mismatch_of_a_dot_product(tmp_path):
     with pytest.raises(pc.MismatchError) as error:
         verify("mac", F, vectors=300, seed=1, stages=2, waveforms=tmp_path, optimize="-O1", alter=drop_nar)
