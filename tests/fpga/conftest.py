@@ -1,6 +1,6 @@
 import pytest
 
-from tests.fpga.recorded import install
+from tests.fpga.recorded import install, install_nextpnr
 
 
 @pytest.fixture
@@ -11,3 +11,8 @@ def cache(tmp_path):
 @pytest.fixture
 def yosys(monkeypatch, cache):
     return install(monkeypatch, cache.parent)
+
+
+@pytest.fixture
+def nextpnr(monkeypatch):
+    return install_nextpnr(monkeypatch)

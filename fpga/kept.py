@@ -1,0 +1,35 @@
+"""What the tools wrote, kept by a hash of all that it is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from positcore.files import cache_root, write_aside
+
+__all__ = ["keep", "kept", "report_folder"]
+
+
+def report_folder() -> Path:
+    """Where the outputs of Yosys and nextpnr are kept: $POSITCORE_CACHE/synth, else ~/.cache/positcore/synth."""
+    return cache_root() / "synth"
+
+
+def kept(made_from: tuple[str, ...], *names: str) -> tuple[str, ...] | None:
+    """The texts of these names, unless they are not there or were altered beyond reading."""
+    try:
+        found = json.loads(_path(made_from).read_text(encoding="utf-8"))
+        return tuple(str(found[name]) for name in names)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(made_from: tuple[str, ...], texts: Mapping[str, str]) -> None:
+    """Keep texts, whole or not at all."""
+    write_aside(_path(made_from), lambda aside: aside.write_text(json.dumps(dict(texts)), encoding="utf-8"))
+
+
+def _path(made_from: tuple[str, ...]) -> Path:
+    return report_folder() / f"{hashlib.sha256(chr(0).join(made_from).encode()).hexdigest()[:32]}.json"
