@@ -25,14 +25,15 @@ class _Term:
     carry: Value | None = None
 
 
-def product_cuts(width: int, *, dsp: bool = False) -> tuple[str, ...]:
+def product_cuts(width: int) -> tuple[str, ...]:
     """Where the product by a multiplier of `width` bits can be cut inside, in the order of the data.
 
-    After the recoding of the multiplier, and after each level of sums but the last; a DSP's product is not cut.
+    After the recoding of the multiplier, and after each level of sums but the last. For a DSP all of these registers
+    stand behind it: it has its own, and tools move them in.
     """
     rows = width % 2 + width // 2 + (width % 2 == 0 and width > 2)
     levels = (rows - 1).bit_length()
-    return () if dsp else ("recoded", *(f"sums_{level}" for level in range(1, levels)))
+    return ("recoded", *(f"sums_{level}" for level in range(1, levels)))
 
 
 def significand_product(
@@ -50,7 +51,7 @@ def significand_product(
         As in `signed_product`; the cuts are those of `product_cuts(a.fraction's width + 2)`.
     """
     if dsp:
-        return signed_product(m, significand(a), significand(b), dsp=True)
+        return signed_product(m, significand(a), significand(b), dsp=True, cut=cut)
     multiplicand = significand(b).as_unsigned() & ~a.zero.replicate(len(b.fraction) + 2)
     return signed_product(m, Cat(a.fraction, ~a.sign, a.sign), multiplicand, cut=cut)
 
@@ -85,7 +86,7 @@ def signed_product(
     name : str
         What the signals' names begin with.
     cut : callable, optional
-        `cut(place, **values)` gives the values behind a cut: called at each of `product_cuts(len(a), dsp=dsp)`.
+        `cut(place, **values)` gives the values behind a cut: called at each of `product_cuts(len(a))`.
 
     References
     ----------
@@ -95,6 +96,8 @@ def signed_product(
     product = Signal(signed(len(a) + len(b)), name=name)
     if dsp:
         m.d.comb += product.eq(a.as_signed() * b.as_signed())
+        for place in product_cuts(len(a)) if cut is not None else ():
+            (product,) = cut(place, product=product)
         return product
     assert len(a) >= 2
     assert len(b) >= 1

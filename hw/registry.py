@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from positcore.hw import golden
 from positcore.hw.adder import Adder
-from positcore.hw.chain import ChainMac
 from positcore.hw.convert import Converter
 from positcore.hw.decode import Decoder
 from positcore.hw.divider import Divider, IterativeDivider
@@ -22,7 +21,7 @@ from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator,
 from positcore.hw.rom import FunctionTable
 from positcore.hw.root import IterativeSquareRoot, SquareRoot
 from positcore.hw.rows import digits_per_cycle
-from positcore.mac import Accumulator, Fused, MacSpec, Quire, Rounded
+from positcore.mac import Accumulator, MacSpec, Quire
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -126,8 +125,6 @@ def _encoder(spec: MacSpec, stages: int) -> Encoder:
     return Encoder(fmt, scale_bits=fmt.scale_bits + 1, fraction_bits=fmt.fraction_bits + 2, stages=stages)
 
 
-_MACS: dict[type[Accumulator], Any] = {Quire: QuireMac, Fused: ChainMac, Rounded: ChainMac}
-
 UNITS: dict[str, Unit] = {
     entry.name: entry
     for entry in (
@@ -140,7 +137,10 @@ UNITS: dict[str, Unit] = {
         ),
         _single("add", "a + b, rounded once", Adder, 2, golden.golden_add),
         _single("sub", "a - b, rounded once", Adder, 2, golden.golden_sub, fixed={"subtract": True}),
-        _single("mul", "a * b, rounded once", Multiplier, 2, golden.golden_mul),
+        _single(
+            "mul", "a * b, rounded once", Multiplier, 2, golden.golden_mul, choices=("dsp",),
+            all_cuts=lambda spec: Multiplier.cuts(spec.out),
+        ),
         _single("fma", "a * b + c, rounded once", FusedMultiplyAdd, 3, golden.golden_fma),
         _single("fms", "a * b - c, rounded once", FusedMultiplyAdd, 3, golden.golden_fms, fixed={"subtract": True}),
         _single(
@@ -161,9 +161,8 @@ UNITS: dict[str, Unit] = {
         ),
         Unit(
             "mac", "dot products of any length, summed and rounded as the accumulator says",
-            lambda spec, stages: _MACS[type(spec.accumulator)](spec, stages=stages), QuireMac.CUTS, 2, "term",
-            golden.golden_sums, kind="dot", accumulators=tuple(_MACS),
-            all_cuts=lambda spec: _MACS[type(spec.accumulator)].CUTS,
+            lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term", golden.golden_sums,
+            kind="dot", accumulators=(Quire,),
         ),
         _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
         _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),

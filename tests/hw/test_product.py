@@ -11,11 +11,13 @@ from amaranth.lib.wiring import In, Out
 import positcore as pc
 from positcore.hw import product as product_module
 from positcore.hw.emit import FlatUnit
+from positcore.hw.multiplier import Multiplier
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.product import product_cuts, signed_product, significand_product
 from positcore.hw.raw import RawLayout
 from positcore.sim.vectors import VectorUnit
 from tests.hw.tails import ordinary
+from tests.reference import all_pairs
 
 pytestmark = pytest.mark.rtl
 
@@ -92,11 +94,11 @@ def test_cuts_are_told_by_width():
     assert product_cuts(2) == product_cuts(3) == ("recoded",)
     assert product_cuts(5) == ("recoded", "sums_1")
     assert product_cuts(29) == ("recoded", "sums_1", "sums_2", "sums_3")
-    assert product_cuts(29, dsp=True) == ()
 
 
 def test_a_tool_may_have_the_structure(unbuilt):
     check([(5, 5), (13, 6)], *wide_operands(13, seed=3), dsp=True)
+    check([(5, 5)], *wide_operands(5, seed=3), dsp=True, cuts=product_cuts(5))
 
 
 class Significands(wiring.Component):
@@ -133,6 +135,16 @@ def test_zero_times_anything_is_zero(unbuilt, formats, dsp):
     x = np.where(za, 0, fa + ((1 - 3 * sa) << a.fraction_bits))
     y = np.where(zb, 0, fb + ((1 - 3 * sb) << b.fraction_bits))
     np.testing.assert_array_equal(got, x * y & (1 << unit.width) - 1)
+
+
+def test_a_multiplier_by_dsps_gives_the_same_codes(unbuilt):
+    fmt = pc.PositFormat(6, 1)
+    a, b = all_pairs(fmt)
+    stages = len(Multiplier.cuts(fmt))
+    got = VectorUnit(FlatUnit(Multiplier(fmt, stages=stages, dsp=True)), latency=stages).run({"a": a, "b": b})["code"]
+    np.testing.assert_array_equal(got, pc.mul(fmt, a, b))
+    with pytest.raises(TypeError, match="Multiplier: dsp must be True or False, not 1"):
+        Multiplier(fmt, dsp=1)
 
 
 def test_a_missing_carry_is_caught(monkeypatch, unbuilt):
