@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from positcore.hw import golden
 from positcore.hw.adder import Adder
+from positcore.hw.chain import ChainMac
 from positcore.hw.convert import Converter
 from positcore.hw.decode import Decoder
 from positcore.hw.divider import Divider, IterativeDivider
@@ -21,7 +22,7 @@ from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator,
 from positcore.hw.rom import FunctionTable
 from positcore.hw.root import IterativeSquareRoot, SquareRoot
 from positcore.hw.rows import digits_per_cycle
-from positcore.mac import Accumulator, MacSpec, Quire
+from positcore.mac import Accumulator, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -125,6 +126,8 @@ def _encoder(spec: MacSpec, stages: int) -> Encoder:
     return Encoder(fmt, scale_bits=fmt.scale_bits + 1, fraction_bits=fmt.fraction_bits + 2, stages=stages)
 
 
+_MACS: dict[type[Accumulator], Any] = {Quire: QuireMac, Fused: ChainMac, Rounded: ChainMac}
+
 UNITS: dict[str, Unit] = {
     entry.name: entry
     for entry in (
@@ -161,8 +164,9 @@ UNITS: dict[str, Unit] = {
         ),
         Unit(
             "mac", "dot products of any length, summed and rounded as the accumulator says",
-            lambda spec, stages: QuireMac(spec, stages=stages), QuireMac.CUTS, 2, "term", golden.golden_sums,
-            kind="dot", accumulators=(Quire,),
+            lambda spec, stages: _MACS[type(spec.accumulator)](spec, stages=stages), QuireMac.CUTS, 2, "term",
+            golden.golden_sums, kind="dot", accumulators=tuple(_MACS),
+            all_cuts=lambda spec: _MACS[type(spec.accumulator)].CUTS,
         ),
         _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
         _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),
