@@ -1,10 +1,9 @@
-"""LUTs, flip-flops and depth of our units on ECP5, beside the best correct public design of each kind.
+"""LUTs, flip-flops and depth of our units, beside public designs and the goals that those set.
 
-    python benchmarks/area.py [--json]
+    python benchmarks/area.py [--stages 0 all] [--only add mul] [--json]
 
-Prints the tables of docs/synthesis.md. The figures of the others were measured once, by the same flow: the unit
-between registers on every input and output, Yosys 0.70, `synth_ecp5 -nodsp -abc9` and `ltp -noff`, with DSPs without
-`-nodsp`.
+Prints the tables of docs/synthesis.md: ECP5 without DSPs and with them, and Xilinx 7 without. What a unit does not have
+yet is left out, and named on standard error.
 """
 
 from __future__ import annotations
@@ -12,94 +11,68 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import positcore as pc
+from hardware import ROWS, ROWS_WITH_DSPS, ROWS_XC7, Row, markdown, stages_argument
+
 from positcore.fpga.report import Report
 from positcore.fpga.synthesis import synthesize
-from positcore.hw.units import Design
 
-FORMATS = (pc.PositFormat(8, 2), pc.PositFormat(16, 2), pc.PositFormat(32, 2))
-UNITS = ("decode", "encode", "add", "sub", "mul", "mac")
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A public design that gives correctly rounded results, and what it takes; `depth` is None where not known."""
-
-    design: str
-    luts: int
-    depth: int | None
-    remark: str = ""
+TEXT = ("unit", "goals met", "public design", "wrong")
+HEAD = (
+    "unit", "stages", "LUTs", "FFs", "DSPs", "depth", "goal: LUTs", "depth", "goals met",
+    "public design", "its LUTs", "its depth", "wrong",
+)  # fmt: skip
 
 
-# The smallest correct design of each kind and, where it is another, the shallowest.
-PEERS: dict[tuple[str, int], tuple[Peer, ...]] = {
-    ("add", 8): (Peer("FloPoCo, two's complement", 287, 39), Peer("SmallPositHDL", 328, 38)),
-    ("add", 16): (Peer("SmallPositHDL", 590, 58),),
-    ("add", 32): (Peer("SmallPositHDL", 1437, 83),),
-    ("mul", 8): (Peer("SmallPositHDL", 228, 30), Peer("FloPoCo, two's complement", 255, 29)),
-    ("mul", 16): (Peer("SmallPositHDL", 1404, 53),),
-    ("mul", 32): (Peer("FloPoCo, sign-magnitude", 5406, 117), Peer("SmallPositHDL", 6214, 90)),
-    ("mac", 8): (
-        Peer("SmallPositHDL, with registers", 1481, None),
-        Peer("FloPoCo", 730, 91, "combinational, without the final rounding"),
-    ),
-    ("mac", 16): (Peer("FloPoCo", 3049, 175, "combinational, without the final rounding"),),
-}
-PEERS_WITH_DSPS: dict[int, Peer] = {
-    16: Peer("SmallPositHDL", 399, 38, "1 DSP"),
-    32: Peer("FloPoCo", 1064, 81, "4 DSPs"),
-}
+def verdict(report: Report, row: Row) -> str:
+    """Which goals are met; those of depth are for combinational units."""
+    goals = {"LUTs": (report.luts, row.luts), "depth": (report.depth, None if report.stages else row.depth)}
+    met = {name: figure <= goal for name, (figure, goal) in goals.items() if goal is not None}
+    if not met:
+        return ""
+    return ", ".join(name for name, reached in met.items() if reached) or "none"
 
 
-def against(report: Report, peer: Peer) -> str:
-    """Our LUTs over the peer's, in words; none where the two do not compute the same."""
-    if peer.remark and not report.dsp:
-        return "not the same function"
-    return f"{100 * (report.luts / peer.luts - 1):+.0f} %"
-
-
-def named(peer: Peer) -> str:
-    return f"{peer.design} ({peer.remark})" if peer.remark else peer.design
-
-
-def row(report: Report, peers: tuple[Peer, ...]) -> list[str]:
-    """Unit, format, LUTs, flip-flops, DSPs, depth; then each peer's name, LUTs, depth and our LUTs against its."""
-    shown = ["–" if peer.depth is None else str(peer.depth) for peer in peers]
-    ours = [report.unit, report.spec.partition(" ")[0], report.luts, report.flip_flops, report.dsps, report.depth]
-    theirs = [
-        "<br>".join(map(named, peers)),
-        "<br>".join(str(peer.luts) for peer in peers),
-        "<br>".join(shown),
-        "<br>".join(against(report, peer) for peer in peers),
-    ]
-    return [*map(str, ours), *(text or "–" for text in theirs)]
-
-
-def table(rows: list[list[str]]) -> str:
-    head = ["unit", "format", "LUTs", "FFs", "DSPs", "depth", "public design", "its LUTs", "its depth", "our LUTs"]
-    lines = [head, ["---"] * 2 + ["---:"] * 4 + ["---"] + ["---:"] * 3, *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def cells(report: Report, row: Row) -> list[object]:
+    peers = row.peers
+    return [
+        f"{report.unit} {report.spec}", report.stages, report.luts, report.flip_flops, report.dsps, report.depth,
+        row.luts, row.depth, verdict(report, row), "<br>".join(peer.design for peer in peers),
+        *("<br>".join(str(figure or "–") for figure in column) for column in (
+            [peer.luts for peer in peers], [peer.depth for peer in peers], [peer.wrong for peer in peers],
+        )),
+    ]  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stages", nargs="+", type=stages_argument, default=[0], help="0, 1, ... or all")
+    parser.add_argument("--only", nargs="+", metavar="UNIT", help="these units alone")
     parser.add_argument("--json", action="store_true", help="print our reports as JSON")
     args = parser.parse_args()
-    reports, rows, with_dsps = [], [], []
-    for name in UNITS:
-        for fmt in FORMATS:
-            print(f"{name} {fmt}", file=sys.stderr)
-            reports.append(synthesize(Design.of(name, fmt), "ecp5"))
-            rows.append(row(reports[-1], PEERS.get((name, fmt.n), ())))
-    for n, peer in PEERS_WITH_DSPS.items():
-        reports.append(synthesize(Design.of("mul", pc.PositFormat(n, 2)), "ecp5", dsp=True))
-        with_dsps.append(row(reports[-1], (peer,)))
+    tables = {
+        "ECP5, without DSPs": (ROWS, "ecp5", False),
+        "ECP5, with DSPs": (ROWS_WITH_DSPS, "ecp5", True),
+        "Xilinx 7, without DSPs": (ROWS_XC7, "xc7", False),
+    }
+    reports = []
+    for title, (rows, target, dsp) in tables.items():
+        lines = []
+        for row in rows:
+            if args.only and row.unit not in args.only:
+                continue
+            for stages in args.stages:
+                design = row.design(stages)
+                if design is None:
+                    continue
+                print(f"{title}: {design}, {design.stages} stages", file=sys.stderr)
+                reports.append(synthesize(design, target, dsp=dsp))
+                lines.append(cells(reports[-1], row))
+        if not args.json and lines:
+            print(f"{title}; {reports[-1].tool}\n\n{markdown(HEAD, lines, TEXT)}\n", flush=True)
     if args.json:
         print(json.dumps([asdict(report) for report in reports], indent=2, ensure_ascii=False))
-        return
-    print(f"{reports[0].tool}\n\n{table(rows)}\n\nWith DSPs:\n\n{table(with_dsps)}")
 
 
 if __name__ == "__main__":
