@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +15,17 @@ from amaranth.hdl import *
 from amaranth.lib import data, wiring
 
 from positcore.files import write_aside
+from positcore.hw.liveness import Part, PartPort
+from positcore.hw.netlist import read_netlist
 from positcore.hw.units import Design
-from positcore.hw.yosys import rtlil_to_verilog
+from positcore.hw.verilog import write_modules
+from positcore.hw.yosys import without_processes
 from positcore.version import __version__
 
-__all__ = ["FlatUnit", "Port", "clock_ports", "emit_rtlil", "emit_verilog", "unit_ports", "write_verilog"]
+__all__ = [
+    "FlatUnit", "Port", "clock_ports", "design_parts", "emit_modules", "emit_rtlil", "emit_verilog",
+    "instance_template", "unit_ports", "write_verilog",
+]  # fmt: skip
 
 
 class Port(NamedTuple):
@@ -48,21 +56,10 @@ class FlatUnit(Elaboratable):
 
     def __init__(self, component: wiring.Component):
         self._component = component
-        self._wires: list[_Wire] = []
-        for path, member, value in component.signature.flatten(component):
-            direction = "input" if member.flow == wiring.In else "output"
-            name = "_".join(str(part) for part in path if part != "payload")
-            if isinstance(value, data.View):
-                stem = "" if name == "raw" else name.removesuffix("_payload") + "_"
-                for field_name, field in value.shape():
-                    self._add(stem + field_name, direction, Shape.cast(field.shape), value[field_name])
-            else:
-                self._add(name, direction, value.shape(), value)
-
-    def _add(self, name: str, direction: str, shape: Shape, field: Value) -> None:
-        if shape.width:
-            port = Port(name, direction, shape.width, shape.signed)
-            self._wires.append(_Wire(port, Signal(shape, name=name), Value.cast(field)))
+        self._wires = [
+            _Wire(port, Signal(Shape(port.width, port.signed), name=port.name), field)
+            for port, field, _, _ in _interface(component)
+        ]
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -86,6 +83,53 @@ class FlatUnit(Elaboratable):
         return m
 
 
+def _interface(component: wiring.Component) -> Iterator[tuple[Port, Value, str, int]]:
+    """Each field of a component's interface that has any bits: as a port, its value, its member and its place there."""
+    for path, member, value in component.signature.flatten(component):
+        direction = "input" if member.flow == wiring.In else "output"
+        name = "_".join(str(part) for part in path if part != "payload")
+        whole = "_".join(str(part) for part in path)
+        if isinstance(value, data.View) and isinstance(value.shape(), data.StructLayout):
+            stem = "" if name == "raw" else name.removesuffix("_payload") + "_"
+            for field_name, field in value.shape():
+                shape = Shape.cast(field.shape)
+                if shape.width:
+                    port = Port(stem + field_name, direction, shape.width, shape.signed)
+                    yield port, Value.cast(value[field_name]), whole, field.offset
+        else:
+            shape = Shape.cast(value.shape())
+            if shape.width:
+                yield Port(name, direction, shape.width, shape.signed), Value.cast(value), whole, 0
+
+
+def design_parts(fragment: Fragment) -> Part:
+    """The components that a fragment consists of, by the names of its submodules."""
+    component = next((origin for origin in fragment.origins or () if isinstance(origin, wiring.Component)), None)
+    parts = {name: design_parts(part) for part, name, _ in fragment.subfragments if name is not None}
+    if component is None:
+        return Part(parts=parts)
+    fields = list(_interface(component))
+    names = Counter(port.name for port, *_ in fields)
+    ports = tuple(
+        PartPort(
+            port.name if names[port.name] == 1 or port.name == member else f"{member}_{port.name}",
+            port.direction, port.width, member, low,
+        )
+        for port, _, member, low in fields
+    )  # fmt: skip
+    return Part(type(component).__name__, _summary(component), ports, parts)
+
+
+def _summary(component: wiring.Component) -> str:
+    """The class of a component and the first sentence of its description, in ASCII."""
+    text = f"{type(component).__name__}: {(type(component).__doc__ or '').strip().splitlines()[0]}"
+    text = re.split(r"(?<=\.)\s", text)[0].rstrip(".").translate(_ASCII).replace("`", "")
+    return text if text.isascii() else type(component).__name__
+
+
+_ASCII = str.maketrans({"·": "*", "−": "-", "×": "x", "→": "->", "±": "+/-", "≤": "<="})
+
+
 def unit_ports(design: Design) -> tuple[Port, ...]:
     """The ports of a design besides clk and rst."""
     flat = FlatUnit(design.component())
@@ -107,8 +151,19 @@ def emit_rtlil(unit: Elaboratable, name: str, signals: dict[str, Signal]) -> str
 def emit_verilog(design: Design) -> str:
     """The Verilog-2001 of a design: the same text for the same design and version, with no paths in it."""
     flat = FlatUnit(design.component())
-    text = emit_rtlil(flat, design.name, flat.signals)
-    return _header(design) + rtlil_to_verilog(text)
+    return _header(design, flat.ports) + emit_modules(flat, design.name, flat.signals)
+
+
+def emit_modules(unit: Elaboratable, name: str, signals: dict[str, Signal]) -> str:
+    """The Verilog-2001 of any unit under plain names, without a header; its ports in the order of the signals."""
+    fragment = Fragment.get(unit, None)
+    part = design_parts(fragment)
+    if "core" in part.parts:
+        part.parts["core"] = replace(part.parts["core"], kind="core")
+    netlists = read_netlist(without_processes(emit_rtlil(fragment, name, signals)))
+    wires = netlists[name].wires
+    ports = tuple(PartPort(port, wires[port].direction, len(wires[port].bits), port, 0) for port in signals)
+    return write_modules(netlists, replace(part, ports=ports), name)
 
 
 def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
@@ -129,7 +184,19 @@ def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _header(design: Design) -> str:
+def instance_template(design: Design) -> str:
+    """How the emitted module is instantiated, each port connected to a signal of its name."""
+    return _template(design, unit_ports(design))
+
+
+def _template(design: Design, ports: tuple[Port, ...]) -> str:
+    names = [port.name for port in (*clock_ports(design), *ports)]
+    width = max(map(len, names))
+    pins = ",\n".join(f"  .{name:{width}s} ({name})" for name in names)
+    return f"{design.name} unit (\n{pins}\n);\n"
+
+
+def _header(design: Design, ports: tuple[Port, ...]) -> str:
     rate = "a cycle" if design.interval == 1 else f"in {design.interval} cycles"
     lines = [
         f"{design.name}: {design.unit.summary}",
@@ -138,8 +205,9 @@ def _header(design: Design) -> str:
         f"made by:  positcore {__version__}",
         f"again by: {design.command} -o {design.name}.v",
     ]
-    text = "".join(f"// {line}\n" for line in lines) + "\n"
-    return text.replace("→", "->").replace("×", "x")
+    lines += ["", "Instance:", *(f"  {line}" for line in _template(design, ports).splitlines())]
+    text = "".join(f"// {line}".rstrip() + "\n" for line in lines).replace("→", "->").replace("×", "x")
+    return f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
 
 
 def _plain_names(text: str) -> str:

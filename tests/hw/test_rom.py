@@ -41,8 +41,8 @@ def test_verilog_at_each_depth(stages):
 
 def test_a_registered_read_is_what_block_memory_is_inferred_from():
     text = emit_verilog(Design.of("function", F8, 1, function="exp"))
-    assert "reg [7:0] rom [255:0];" in text
-    assert "always @(posedge clk) begin\n    _0_ <= rom[" in text
+    assert "reg [7:0] rom [0:255];" in text
+    assert "always @(posedge clk) begin\n    code <= rom[a];\n  end" in text
 
 
 def test_native_table_of_12_bits():

@@ -24,9 +24,13 @@ def test_streams_under_random_stalls_and_resets(spec, stages):
 @pytest.mark.parametrize(
     ("fault", "replacement", "message"),
     [
-        ("assign t11 = fresh ?", "assign t11 = 1'b0 ?", r"dot product \d+: RTL \d+ != golden \d+"),
-        (".done(o_valid)", ".done()", "an output is undefined"),
-        ("done <= ", "done <= 1'b1 | ", r"a result more than dot products|RTL \d+ != golden|became"),
+        ("(fresh ?", "(1'b0 ?", r"dot product \d+: RTL \d+ != golden \d+"),
+        (".o_valid (o_valid)", ".o_valid ()", "an output is undefined"),
+        (
+            "o_valid <= i_valid",
+            "o_valid <= 1'b1 | i_valid",
+            r"a result more than dot products|RTL \d+ != golden|became",
+        ),
     ],
 )
 def test_planted_faults(fault, replacement, message):
