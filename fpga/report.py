@@ -28,6 +28,8 @@ class Report:
         Whether DSPs were allowed.
     stages, latency : int
         The unit's pipeline registers, and its latency in cycles; the wrapper's two cycles are not counted.
+    interval : int
+        Cycles from one item that it takes to the next.
     luts : int
         LUTs, by `lut_formula`.
     lut_formula : str
@@ -63,6 +65,7 @@ class Report:
     dsp: bool
     stages: int
     latency: int
+    interval: int
     luts: int
     lut_formula: str
     flip_flops: int
@@ -88,6 +91,7 @@ class Report:
             ("carry cells", self.carry_cells, ""),
             ("depth", self.depth, "cells from register to register, both counted"),
             ("latency", self.latency, "cycles, without the wrapper's"),
+            ("interval", self.interval, "cycles from one item to the next"),
         ]
         if self.memory_luts:
             rows.insert(1, ("in memories", self.memory_luts, "of the LUTs"))

