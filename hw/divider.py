@@ -12,7 +12,7 @@ from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import significand
-from positcore.hw.rows import END_CUTS, digits_per_cycle, row_cuts, spread_cuts
+from positcore.hw.rows import END_CUTS, SHORTEST_CHAIN, digits_per_cycle, row_cuts, spread_cuts
 
 __all__ = ["Divider", "IterativeDivider"]
 
@@ -191,12 +191,22 @@ def _first_row(m: Module, dividend: Value, divisor: Value) -> tuple[Value, Value
 
 
 def _row(m: Module, remainder: Value, divisor: Value, *, name: str) -> tuple[Value, Value]:
-    """(remainder, digit) of the row after a remainder."""
+    """(remainder, digit) of the row after a remainder, whose doubled value ends in the divisor's sign.
+
+    The lowest bit is then the same in every row, and only its carry goes into the chain of the others, unless so few
+    are left that tools would not make a chain of them.
+    """
+    sign, low = divisor[-1], 1 if len(divisor) > SHORTEST_CHAIN else 0
     digit = Signal(name=f"{name}_digit")
+    carry = Signal(name=f"{name}_carry")
+    above = Signal(len(divisor) - low, name=f"{name}_above")
     following = Signal(signed(len(divisor)), name=f"{name}_remainder")
+    doubled = Cat(sign, remainder[:-1])
     m.d.comb += [
-        digit.eq(~(remainder[-1] ^ divisor[-1])),
-        following.eq(Cat(divisor[-1], remainder[:-1]) + (divisor ^ digit.replicate(len(divisor))) + digit),
+        digit.eq(~(remainder[-1] ^ sign)),
+        carry.eq(Mux(digit, sign | ~divisor[0], sign & divisor[0]) if low else digit),
+        above.eq(doubled[low:] + (divisor[low:] ^ digit.replicate(len(above))) + carry),
+        following.eq(Cat((sign ^ divisor[0]).replicate(low), above)),
     ]
     return following, digit
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["END_CUTS", "digits_per_cycle", "row_cuts", "spread_cuts"]
+__all__ = ["END_CUTS", "SHORTEST_CHAIN", "digits_per_cycle", "row_cuts", "spread_cuts"]
 
 END_CUTS = ("computed", "decoded", "rounded")
+SHORTEST_CHAIN = 5  # bits of the shortest addition for which Yosys takes ECP5's carry chain
 
 
 def row_cuts(rows: int) -> tuple[str, ...]:
