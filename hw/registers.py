@@ -92,7 +92,7 @@ class RegisterBank(wiring.Component):
     The address and the data of a write come in any order, and wait for each other. Byte strobes are heeded. A
     write to a constant or a state, and any access to an address without a register, is answered by SLVERR and
     does nothing; so is a write to a setting while `locked`. The two low bits of an address are ignored. One
-    access of each kind at a time: a write takes two cycles, a read one, besides those in which the master is not ready.
+    read and one write at a time, each of two cycles and those in which the master is not ready.
 
     Parameters
     ----------
@@ -137,7 +137,8 @@ class RegisterBank(wiring.Component):
         address = Signal.like(bus.awaddr, name="write_address", reset_less=True)
         word = Signal(WORD, name="write_word", reset_less=True)
         strobes = Signal(WORD // 8, name="write_strobes", reset_less=True)
-        has_address, has_word, write, response = Signal(), Signal(), Signal(), Signal(2, init=SLVERR)
+        has_address, has_word, write = (Signal(name=name) for name in ("has_address", "has_word", "write"))
+        response = Signal(2, init=SLVERR)
         m.d.comb += [
             bus.awready.eq(~has_address),
             bus.wready.eq(~has_word),

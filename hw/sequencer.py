@@ -50,8 +50,10 @@ class StepSequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Three nested countdowns, and whether the next step is a bias."""
         m = Module()
-        job, step, taken = self.job, self.o.payload, Signal()
-        bias_a, bias_b, last, keep_a, keep_b = Signal(), Signal(), Signal(), Signal(), Signal()
+        job, step = self.job, self.o.payload
+        taken, last, keep_a, keep_b, bias_a, bias_b = (
+            Signal(name=name) for name in ("taken", "last", "keep_a", "keep_b", "bias_a", "bias_b")
+        )
         product, column, row = (_Countdown(name) for name in ("product", "column", "row"))
         m.d.comb += [
             self.o.valid.eq(self.running),
