@@ -179,16 +179,20 @@ def _first_row(m: Module, a: data.View) -> tuple[Value, Value]:
 def _row(m: Module, remainder: Value, root: Value, brought: Value, width: int, *, name: str) -> tuple[Value, Value]:
     """(remainder, digit) of a row: 4·remainder + brought − (4·root + 1), or + (4·root + 3) below 0.
 
-    No bits are brought down to the later rows of a root, whose remainder ends in 11.
+    Either term ends in 11, and the bit above is 0, since a root's last digit tells the remainder's sign: three bits
+    need no carry chain, and are known before that sign. No bits are brought down to the later rows of a root.
     """
     positive = Signal(name=f"{name}_positive")
+    passed = Signal(name=f"{name}_passed")  # a carry out of the bits brought down
+    above = Signal(width - 3, name=f"{name}_above")
     following = Signal(signed(width), name=f"{name}_remainder")
-    term = Cat(root ^ positive.replicate(len(root)), positive).as_signed()
-    m.d.comb += positive.eq(~remainder[-1])
-    if len(brought):
-        m.d.comb += following.eq(Cat(brought, remainder).as_signed() + Cat(Const(3, 2), term).as_signed())
-    else:
-        m.d.comb += following.eq(Cat(Const(3, 2), remainder + term).as_signed())
+    term = Cat(root[1:] ^ positive.replicate(len(root) - 1), positive).as_signed()
+    m.d.comb += [
+        positive.eq(~remainder[-1]),
+        passed.eq(brought.any()),
+        above.eq((remainder >> 1) + term + (remainder[0] & passed)),
+        following.eq(Cat((brought - 1)[:2] if len(brought) else Const(3, 2), remainder[0] ^ passed, above)),
+    ]
     return following, ~following[-1]
 
 
