@@ -103,6 +103,17 @@ ROWS_XC7 = (
     aligned(POSIT8, 4, 14, Peer("PDPU, the same width", 992, None, "10 %"), luts=694),
 )
 
+# Units without a public design beside them, by their options, and pairs of formats.
+SMALL_UNITS: tuple[tuple[str, dict[str, object]], ...] = (
+    *((name, {}) for name in ("compare", "min", "max", "neg", "abs", "sign", "round-to-int")),
+    *((name, {"bits": bits}) for bits in (32, 8) for name in ("from-int", "to-int")),
+    *(
+        (name, {"float_format": kind})
+        for kind in ("float16", "bfloat16", "float32") for name in ("from-float", "to-float")
+    ),
+)  # fmt: skip
+CONVERSIONS = ((POSIT16, POSIT8), (POSIT32, POSIT16), (POSIT8, pc.PositFormat(16, 1)), (pc.PositFormat(16, 1), POSIT8))
+
 # Clocks on ECP5-85, in MHz: the goal for the unit with all the stages that help, and what the others reach.
 CLOCKS: dict[tuple[str, int], tuple[int | None, str]] = {
     ("add", 8): (200, "combinational 39 to 41"),
