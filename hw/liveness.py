@@ -197,6 +197,7 @@ def _ports(net: Netlist, part: Part) -> list[LivePort]:
         members[port.member, port.direction].append(port)
     widths = {key: max(port.low + port.width for port in ports) for key, ports in members.items()}
     found: dict[str, tuple[str, str]] = {}
+    rest: dict[str, str] = {}
     for kind in ("exact", ""):
         for wire in net.ports:
             names = aliases[kind, net.roots(wire.bits)] + (
@@ -211,14 +212,22 @@ def _ports(net: Netlist, part: Part) -> list[LivePort]:
                     and key not in found.values()
                 ):
                     found[wire.name] = key
+    for direction in ("input", "output"):  # a member some of whose bits are constant: the one that is left
+        wires = [wire.name for wire in net.ports if wire.direction == direction and wire.name not in found]
+        left = [key for key in members if key[1] == direction and key not in found.values()]
+        wires = [name for name in wires if name not in ("clk", "rst")]
+        if len(wires) == len(left) == 1 and len(members[left[0]]) == 1:
+            rest[wires[0]] = members[left[0]][0].name
     ports: list[LivePort] = []
     for wire in net.ports:
-        if wire.name not in found:
+        if wire.name in rest:
+            ports.append(LivePort(rest[wire.name], wire.direction, wire.name, 0, wire.bits))
+        elif wire.name not in found:
             ports.append(LivePort(wire.name, wire.direction, wire.name, 0, wire.bits))
-            continue
-        for port in members[found[wire.name]]:
-            bits = wire.bits[port.low : port.low + port.width]
-            ports.append(LivePort(port.name, wire.direction, wire.name, port.low, bits))
+        else:
+            for port in members[found[wire.name]]:
+                bits = wire.bits[port.low : port.low + port.width]
+                ports.append(LivePort(port.name, wire.direction, wire.name, port.low, bits))
     order = {port.name: place for place, port in enumerate(part.ports)}
     ports.sort(key=lambda port: (port.name not in ("clk", "rst"), order.get(port.name, -1)))
     return ports
