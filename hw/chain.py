@@ -60,6 +60,11 @@ class ChainMac(wiring.Component):
         result = data.StructLayout({"code": spec.out.n})
         super().__init__({"i": In(stream.Signature(term)), "o": Out(stream.Signature(result))})
 
+    @classmethod
+    def cuts(cls, spec: MacSpec) -> tuple[str, ...]:
+        """Where its pipeline can be cut, in order of preference."""
+        return cls.CUTS
+
     @property
     def latency(self) -> int:
         """Cycles from the last term of a dot product to its result."""

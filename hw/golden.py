@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,20 @@ from positcore.codec import decode, encode
 from positcore.format import PositFormat
 from positcore.gemm import matmul
 from positcore.mac import Aligned, MacSpec
+from positcore.rational import round_fraction, value_of
 
 __all__ = [
-    "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode", "golden_div",
-    "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
-    "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_round_to_int", "golden_sign",
-    "golden_sqrt", "golden_sub", "golden_sums", "golden_to_float", "golden_to_int",
+    "CLEARING", "ROUNDING", "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode",
+    "golden_div", "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
+    "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_quire",
+    "golden_round_to_int", "golden_sign", "golden_sqrt", "golden_sub", "golden_sums", "golden_to_float",
+    "golden_to_int",
 ]  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
+
+ROUNDING = (6, 7)  # the operations of a quire that give its code
+CLEARING = (0, 7)  # those that leave 0 behind
 
 _BLOCK = 64  # dot products that share one golden matmul, whose diagonal they are
 
@@ -201,3 +207,29 @@ def golden_dots(
         others = np.where(inside[..., None], b[index], 0).astype(spec.b.dtype).reshape(chosen.size, -1)
         results[chosen] = np.diagonal(matmul(spec, rows, others.T))
     return results
+
+
+def golden_quire(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The codes that a quire gives to a list of operations, one for each that rounds, from exact integers."""
+    weight = spec.accumulator_fraction_bits
+    tables = [
+        {code: None if code == fmt.nar else int(value_of(fmt, code) * (1 << fmt.max_scale)) for code in set(codes)}
+        for fmt, codes in ((spec.a, np.asarray(inputs["a"]).tolist()), (spec.b, np.asarray(inputs["b"]).tolist()))
+    ]
+    one = 1 << spec.b.max_scale
+    total: int | None = 0
+    results = []
+    for a, b, operation in zip(*(np.asarray(inputs[name]).tolist() for name in ("a", "b", "operation")), strict=True):
+        if operation in ROUNDING:
+            results.append(spec.out.nar if total is None else round_fraction(spec.out, Fraction(total, 1 << weight)))
+        if operation in CLEARING:
+            total = 0
+        elif operation == 1 and total is not None:
+            total = -total
+        elif operation in (2, 3, 4, 5):
+            x, y = tables[0][a], one if operation < 4 else tables[1][b]
+            if total is None or x is None or y is None:
+                total = None
+            else:
+                total += -x * y if operation in (3, 5) else x * y
+    return {"code": np.array(results, spec.out.dtype)}

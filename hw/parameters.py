@@ -8,7 +8,7 @@ from positcore.mac import Accumulator, Aligned, MacSpec, Quire
 
 __all__ = [
     "FLOAT_WIDTHS", "check_bits", "check_dsp", "check_float_format", "check_format", "check_function", "check_lanes",
-    "check_signed", "check_spec", "check_stages", "check_width",
+    "check_signed", "check_size", "check_spec", "check_stages", "check_width",
 ]  # fmt: skip
 
 FLOAT_WIDTHS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23)}  # bits of exponent and fraction
@@ -74,6 +74,15 @@ def check_lanes(unit: str, lanes: object, spec: MacSpec) -> int:
             "carry bits hold; take more carry bits"
         )
     return lanes
+
+
+def check_size(unit: str, name: str, value: object) -> int:
+    """`value` itself, if an array can have so many rows or columns."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{unit}: {name} must be an integer in 1..64, not {value!r}")
+    if not 1 <= value <= 64:
+        raise ValueError(f"{unit}: {name} must be an integer in 1..64, not {value}")
+    return value
 
 
 def check_spec(unit: str, spec: object, accumulators: tuple[type[Accumulator], ...] = (Quire,)) -> MacSpec:

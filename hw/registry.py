@@ -19,6 +19,7 @@ from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
 from positcore.hw.mac import QuireMac
 from positcore.hw.multiplier import Multiplier
 from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator, Sign
+from positcore.hw.quire_unit import QuireUnit
 from positcore.hw.rom import FunctionTable
 from positcore.hw.root import IterativeSquareRoot, SquareRoot
 from positcore.hw.rows import digits_per_cycle
@@ -32,7 +33,7 @@ __all__ = ["UNITS", "Kind", "Unit", "unit"]
 
 Builder = Callable[..., "wiring.Component"]
 Golden = Callable[..., "dict[str, NDArray[Any]]"]
-Kind = Literal["vector", "stream", "dot"]
+Kind = Literal["vector", "stream", "dot", "operations"]
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,15 @@ UNITS: dict[str, Unit] = {
         ),
         Unit(
             "mac", "dot products of any length, summed and rounded as the accumulator says",
-            lambda spec, stages: _MACS[type(spec.accumulator)](spec, stages=stages), QuireMac.CUTS, 2, "term",
-            golden.golden_sums, kind="dot", accumulators=tuple(_MACS),
-            all_cuts=lambda spec: _MACS[type(spec.accumulator)].CUTS,
+            lambda spec, stages, dsp: _MACS[type(spec.accumulator)](spec, stages=stages, dsp=dsp), (), 2, "term",
+            golden.golden_sums, choices=("dsp",), kind="dot", accumulators=tuple(_MACS),
+            all_cuts=lambda spec: _MACS[type(spec.accumulator)].cuts(spec),
+        ),
+        Unit(
+            "quire", "the standard's quire: clear, negate, add and subtract numbers and products, round",
+            lambda spec, stages, dsp: QuireUnit(spec, stages=stages, dsp=dsp), (), 2, "operation",
+            golden.golden_quire, choices=("dsp",), kind="operations", accumulators=(Quire,),
+            all_cuts=lambda spec: QuireUnit.cuts(spec), latency=lambda spec, stages, dsp: 1 + stages,
         ),
         _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
         _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),

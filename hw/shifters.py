@@ -83,7 +83,9 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
     return shifted, Cat(*length)
 
 
-def normalize_sticky(m: Module, value: Value, sign: Value, keep: int, *, name: str) -> tuple[Value, Value, Value]:
+def normalize_sticky(
+    m: Module, value: Value, sign: Value, keep: int, *, name: str, longest: int | None = None
+) -> tuple[Value, Value, Value]:
     """As `normalize`, but of the result only the top `keep` bits, and whether a one is below them: three values.
 
     A stage computes only what the later ones can still bring to the top.
@@ -100,11 +102,13 @@ def normalize_sticky(m: Module, value: Value, sign: Value, keep: int, *, name: s
         How many bits are needed, at least 1; a narrower value stays as narrow as it is.
     name : str
         What the signals' names begin with.
+    longest : int, optional
+        The longest run that there can be, if not that of all bits; a longer one is cut short.
     """
     length: list[Value] = []
     shifted: Value = value
     sticky: Value = Const(0, 1)
-    for level in reversed(range(count_bits(len(value)))):
+    for level in reversed(range(count_bits(len(value) if longest is None else longest))):
         step, width = 1 << level, len(shifted)
         dropped = max(0, width - (keep + step - 1))
         run = Signal(name=f"{name}_run_{step}")

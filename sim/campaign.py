@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from positcore.errors import MismatchError
 from positcore.format import PositFormat
 from positcore.hw.emit import FlatUnit, Port, unit_ports
+from positcore.hw.golden import CLEARING, ROUNDING
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
-from positcore.sim.directed import all_inputs, directed_inputs, domain_bits, random_dots
+from positcore.sim.directed import all_inputs, directed_inputs, domain_bits, random_dots, random_operations
 from positcore.sim.report import Mismatch, describe
 from positcore.sim.stream import NativeStream
 from positcore.sim.vectors import VectorUnit
@@ -30,6 +31,7 @@ DEFAULT_VECTORS = 100_000
 DEFAULT_DOTS = 20_000
 _CHUNK = 1 << 16
 _DOTS_CHUNK = 1 << 12
+_OPERATIONS_CHUNK = 1 << 14
 # Shares of 256 cycles in which producer and consumer act: free running, then stalls on either side and both.
 _PACES = ((256, 256), (128, 256), (256, 128), (90, 40), (200, 220))
 
@@ -147,6 +149,11 @@ def verify(
         mac = NativeStream(design, optimize=optimize, alter=alter)
         batches = _dot_batches(mac, vectors or DEFAULT_DOTS, seed)
         total, exhaustive = vectors or DEFAULT_DOTS, False
+    elif design.unit.kind == "operations":
+        if exhaustive:
+            raise ValueError(f"verify: {unit} takes lists of operations; use vectors and a seed")
+        total, exhaustive = vectors or DEFAULT_VECTORS, False
+        batches = _operation_batches(NativeStream(design, optimize=optimize, alter=alter), total, seed)
     else:
         bits = domain_bits(_operand_ports(design))
         if exhaustive and bits > EXHAUSTIVE_BITS:
@@ -262,3 +269,27 @@ def _dot_batches(mac: NativeStream, total: int, seed: int) -> Iterator[tuple[int
                 want={"code": int(want["code"][at])},
             )
         yield lengths.size, first
+
+
+def _operation_batches(unit: NativeStream, total: int, seed: int) -> Iterator[tuple[int, Mismatch | None]]:
+    """Stream operations chunk by chunk, each chunk at another pace; a difference is told from the last clearing on."""
+    design = unit.design
+    rng = np.random.default_rng(seed)
+    for index, lo in enumerate(range(0, total, _OPERATIONS_CHUNK)):
+        inputs = random_operations(design.spec, min(_OPERATIONS_CHUNK, total - lo), rng)
+        operation = inputs["operation"]
+        want = design.golden(inputs)
+        got, _ = unit.run(inputs, want["code"].size, **_stalls(seed, index))
+        differs = got["code"] != want["code"]
+        first = None
+        if differs.any():
+            at = int(differs.argmax())
+            end = int(np.flatnonzero(np.isin(operation, ROUNDING))[at])
+            clearings = np.flatnonzero(np.isin(operation[:end], CLEARING))
+            part = slice(int(clearings[-1]) if clearings.size else 0, end + 1)
+            first = Mismatch(
+                inputs={name: column[part].tolist() for name, column in inputs.items()},
+                got={"code": int(got["code"][at])},
+                want={"code": int(want["code"][at])},
+            )
+        yield len(operation), first

@@ -14,7 +14,7 @@ from positcore.hw.units import Design
 from positcore.mac import MacSpec, Quire
 from positcore.sim.ties import codes_near_ties, float_bits_near_ties, integers_near_ties
 
-__all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots"]
+__all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots", "random_operations"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -128,3 +128,18 @@ def random_dots(
 def _as_port(port: Port, bits: NDArray[np.uint64]) -> NDArray[np.int64]:
     values = bits.astype(np.int64)
     return values - (values >> (port.width - 1) << port.width) if port.signed else values
+
+
+def random_operations(spec: MacSpec, count: int, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+    """Operations of a quire, by field, with extremes, cancellation and NaR among their operands."""
+    shares = np.array([1, 2, 4, 4, 8, 8, 6, 3])  # in the order of the operations' numbers
+    fields = {"operation": rng.choice(8, count, p=shares / shares.sum())}
+    for name, fmt in (("a", spec.a), ("b", spec.b)):
+        codes = rng.integers(0, 1 << fmt.n, count)
+        special = np.array([0, 1, fmt.mask, fmt.maxpos_code, fmt.nar + 1])[rng.integers(0, 5, count)]
+        codes = np.where(rng.random(count) < 0.2, special, codes)
+        fields[name] = np.where((codes == fmt.nar) & (rng.random(count) < 0.95), 1, codes)
+    again = np.flatnonzero(rng.random(count) < 0.2)  # the same operands once more, perhaps the other way
+    for name in ("a", "b"):
+        fields[name][again] = fields[name][again - 1]
+    return fields

@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 
 import positcore as pc
 from positcore.hw.encode import Encoder
-from positcore.hw.mac import QuireRounder
+from positcore.hw.quire_rounder import QuireRounder
 from tests.reference import format_id
 
 F8 = pc.PositFormat(8, 2)
