@@ -7,12 +7,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from positcore.hw.decode import Decoder
-from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_dsp, check_spec, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.product import significand_product
 from positcore.hw.raw import RawLayout, significand
-from positcore.hw.rounder import RawRounder
+from positcore.hw.rounder import RawRounder, exact_code
 from positcore.hw.shifters import normalize_sticky, shift_right_sticky
 from positcore.mac import Fused, MacSpec, Rounded
 
@@ -108,9 +107,7 @@ class ChainMac(wiring.Component):
                     m.d.sync += total.eq(total.shape().const({"zero": 1}))
         pipeline.valid, pipeline.ready = done, taken
 
-        m.submodules.encode = encode = Encoder(fmt, scale_bits=fmt.scale_bits, fraction_bits=fmt.fraction_bits)
-        m.d.comb += [getattr(encode.raw, name).eq(getattr(result, name)) for name in total.shape().members]
-        (code,) = pipeline.cut("encoded", code=encode.code)
+        (code,) = pipeline.cut("encoded", code=exact_code(m, result, fmt))
         m.d.comb += [
             self.o.payload.code.eq(code),
             self.o.valid.eq(pipeline.valid),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from positcore.hw import golden
 from positcore.hw.adder import Adder
+from positcore.hw.aligned import AlignedDot
 from positcore.hw.chain import ChainMac
 from positcore.hw.convert import Converter
 from positcore.hw.decode import Decoder
@@ -23,7 +24,7 @@ from positcore.hw.quire_unit import QuireUnit
 from positcore.hw.rom import FunctionTable
 from positcore.hw.root import IterativeSquareRoot, SquareRoot
 from positcore.hw.rows import digits_per_cycle
-from positcore.mac import Accumulator, Fused, MacSpec, Quire, Rounded
+from positcore.mac import Accumulator, Aligned, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -127,7 +128,7 @@ def _encoder(spec: MacSpec, stages: int) -> Encoder:
     return Encoder(fmt, scale_bits=fmt.scale_bits + 1, fraction_bits=fmt.fraction_bits + 2, stages=stages)
 
 
-_MACS: dict[type[Accumulator], Any] = {Quire: QuireMac, Fused: ChainMac, Rounded: ChainMac}
+_MACS: dict[type[Accumulator], Any] = {Quire: QuireMac, Fused: ChainMac, Rounded: ChainMac, Aligned: AlignedDot}
 
 UNITS: dict[str, Unit] = {
     entry.name: entry
@@ -168,6 +169,12 @@ UNITS: dict[str, Unit] = {
             lambda spec, stages, dsp: _MACS[type(spec.accumulator)](spec, stages=stages, dsp=dsp), (), 2, "term",
             golden.golden_sums, choices=("dsp",), kind="dot", accumulators=tuple(_MACS),
             all_cuts=lambda spec: _MACS[type(spec.accumulator)].cuts(spec),
+        ),
+        Unit(
+            "dot", "dot products of any length, some products a cycle, summed and rounded as the accumulator says",
+            lambda spec, stages, lanes, dsp: AlignedDot(spec, stages=stages, dsp=dsp), AlignedDot.CUTS, 2,
+            "chunk of terms", lambda spec, inputs, lanes: golden.golden_sums(spec, inputs), ("lanes",),
+            choices=("dsp",), kind="dot", accumulators=(Aligned,),
         ),
         Unit(
             "quire", "the standard's quire: clear, negate, add and subtract numbers and products, round",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import *
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from positcore.format import PositFormat
 from positcore.hw.parameters import check_format
 from positcore.hw.raw import RawLayout
+from positcore.hw.shifters import shift_right_sticky
 
-__all__ = ["RawRounder"]
+__all__ = ["RawRounder", "at_most", "exact_code"]
 
 
 class RawRounder(wiring.Component):
@@ -58,38 +59,32 @@ class RawRounder(wiring.Component):
         run = Signal(len(flipped) - 1 - fmt.es)
         m.d.comb += run.eq(flipped[fmt.es : -1] ^ negative.replicate(len(run)))
         full = Signal()  # neither terminator nor exponent nor fraction is left in the code
-        m.d.comb += full.eq(run >= fmt.n - 2)
+        m.d.comb += full.eq(~at_most(run, fmt.n - 3))
 
         # A run of r leaves n − 3 − r bits of {exponent, fraction}: bit i is kept where r ≤ i − offset.
         tail = Cat(unrounded.fraction, flipped[: fmt.es])
         offset = len(tail) - (fmt.n - 3)
-        kept = [run <= i - offset if i >= offset else Const(0, 1) for i in range(len(tail))]
-        is_last = [run == i - offset if i >= offset else Const(0, 1) for i in range(len(tail) + 1)]
+        keeps = Signal(len(tail) + 1)
+        m.d.comb += keeps.eq(Cat(at_most(run, i - offset) for i in range(len(keeps))))
+        is_last = keeps & ~Cat(Const(0, 1), keeps)[: len(keeps)]
         guard, sticky, last = Signal(), Signal(), Signal()
         m.d.comb += [
-            guard.eq(Cat(bit & here for bit, here in zip(tail, is_last[1:], strict=True)).any()),
-            sticky.eq(
-                unrounded.sticky
-                | Cat(bit & ~keep & ~here for bit, keep, here in zip(tail, kept, is_last[1:], strict=True)).any()
-            ),
+            guard.eq((tail & is_last[1:]).any()),
+            sticky.eq(unrounded.sticky | (tail & ~keeps[1:]).any()),
             # Where no bit is left the terminator is the last one.
-            last.eq(Cat(bit & here for bit, here in zip(tail, is_last, strict=False)).any() | (is_last[-1] & negative)),
+            last.eq((Cat(tail, negative) & is_last).any()),
         ]
         rounded = Signal(len(tail) + len(flipped) - fmt.es)
-        keeps = Signal(len(tail))
-        m.d.comb += [
-            keeps.eq(Cat(*kept)),
-            rounded.eq(Cat(tail | ~keeps, flipped[fmt.es :]) + (guard & (last | sticky))),
-        ]
+        m.d.comb += rounded.eq(Cat(tail | ~keeps[:-1], flipped[fmt.es :]) + (guard & (last | sticky)))
 
         # Beyond the end of the range: maxpos or minpos, or as codes count, the last or the first one.
         fraction = Signal(fmt.fraction_bits)
         scale = Signal(signed(fmt.scale_bits))
-        low = len(unrounded.fraction) - fmt.fraction_bits
+        low, high = len(unrounded.fraction) - fmt.fraction_bits, len(unrounded.fraction)
         end = Mux(negative, Const(-fmt.max_scale, signed(fmt.scale_bits)), Const(fmt.max_scale, signed(fmt.scale_bits)))
-        kept_scale = rounded[len(unrounded.fraction) :] & Cat(keeps[len(unrounded.fraction) :], Const(-1, len(run) + 1))
+        kept_scale = rounded[high:] & Cat(keeps[high:-1], Const(-1, len(run) + 1))
         m.d.comb += [
-            fraction.eq(Mux(full, 0, rounded[low : len(unrounded.fraction)] & keeps[low : len(unrounded.fraction)])),
+            fraction.eq(Mux(full, 0, rounded[low:high] & keeps[low:high])),
             scale.eq(Mux(full, end, kept_scale) ^ sign.replicate(fmt.scale_bits)),
             self.raw.sign.eq(sign),
             self.raw.scale.eq(scale),
@@ -113,3 +108,28 @@ class RawRounder(wiring.Component):
             power, least = flipped.as_signed(), fmt.max_scale + fmt.flush
             return Mux(unrounded.sign, (power > least) | ((power == least) & inside), power < -least)
         return Const(0, 1)
+
+
+def exact_code(m: Module, raw: data.View, fmt: PositFormat) -> Value:
+    """The code of a number of the format in its exact raw form: as `Encoder`, with nothing to round."""
+    flipped = Signal.like(raw.scale, name="flipped")
+    m.d.comb += flipped.eq(raw.scale ^ raw.sign.replicate(len(flipped)).as_signed())
+    negative = flipped[-1]
+    run = flipped[fmt.es : -1] ^ negative.replicate(len(flipped) - 1 - fmt.es)
+    pattern = Cat(raw.fraction, flipped[: fmt.es], negative, ~negative)
+    pattern = Cat(Const(0, max(0, fmt.n - 1 - len(pattern))), pattern)[-(fmt.n - 1) :]
+    body, _ = shift_right_sticky(m, pattern, run, name="regime")
+    special = raw.zero | raw.nar
+    return Cat(body.as_unsigned() & ~special.replicate(fmt.n - 1), Mux(special, raw.nar, raw.sign))
+
+
+def at_most(number: Value, bound: int) -> Value:
+    """number ≤ bound, as logic: a comparison would become a carry chain."""
+    if bound < 0:
+        return Const(0, 1)
+    if bound >> len(number):
+        return Const(1, 1)
+    result: Value = Const(1, 1)
+    for place, bit in enumerate(number):
+        result = ~bit | result if bound >> place & 1 else ~bit & result
+    return result

@@ -1,6 +1,9 @@
 """A design of each unit, with some choice of the parameters that only it has."""
 
-from positcore.hw.units import UNITS, Design
+from dataclasses import replace
+
+from positcore.hw.units import Design
+from positcore.mac import Aligned, MacSpec
 
 OPTIONS = {
     "from-int": {"bits": 8},
@@ -11,6 +14,11 @@ OPTIONS = {
 }
 
 
+ACCUMULATORS = {"dot": Aligned(3, 7)}  # of units that are not built with a quire
+
+
 def example(name, spec, stages=0):
     """`stages` registers, or as many as the unit has at most."""
-    return Design.of(name, spec, min(stages, len(UNITS[name].cuts)), **OPTIONS.get(name, {}))
+    spec = MacSpec(spec, accumulator=ACCUMULATORS[name]) if name in ACCUMULATORS else spec
+    design = Design.of(name, spec, **OPTIONS.get(name, {}))
+    return replace(design, stages=min(stages, len(design.cuts)))
