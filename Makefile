@@ -9,12 +9,13 @@ OPINIONS := $(VENV)/.opinions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint clean tools
+.PHONY: help demo test lint pages clean tools
 
 help:
 	@echo "make demo   the whole idea: Verilog, verification, training, replay (a few minutes)"
 	@echo "make test   the test suite"
 	@echo "make lint   ruff and mypy"
+	@echo "make pages  docs/units: the pages of the units, with their diagrams"
 	@echo "make clean  remove everything that these made, $(VENV) included"
 	@echo "PYTHON=python3.12 make ... chooses the Python that $(VENV) is made with"
 
@@ -32,6 +33,11 @@ lint: $(READY)
 	rm -rf build/lib build/bdist.* build/typecheck
 	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
 	MYPYPATH=build/typecheck $(BIN)/mypy -p positcore
+
+pages: tools $(READY)
+	@command -v dot >/dev/null || $(call apt,graphviz,the block diagrams)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python docs/generate
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache

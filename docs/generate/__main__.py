@@ -1,0 +1,56 @@
+"""Write docs/units: a page for each unit, with pictures made from the designs, and the list of them.
+
+    python docs/generate [UNIT ...]
+    python docs/generate --measure [UNIT ...]
+
+Needs graphviz (apt-get install graphviz), Icarus and the Python package wavedrom. With --measure, areas are measured
+anew, by Yosys, into docs/units/figures.json, from which the tables are made; that takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from page import FOLDER, design_of, formats, index, load_figures, write_page
+
+from positcore.files import write_aside
+from positcore.hw.units import UNITS, unit
+
+
+def measure(names: list[str]) -> None:
+    """Measure what is missing or was changed; each result is kept at once."""
+    from positcore.fpga.synthesis import synthesize
+
+    path = FOLDER / "figures.json"
+    for name in names:
+        for fmt in formats(unit(name)):
+            for stages in (0, 99):
+                design = design_of(unit(name), fmt, stages)
+                print(f"measuring {design.name}", file=sys.stderr, flush=True)
+                report = synthesize(design, "ecp5")
+                figures = load_figures()
+                figures[design.name] = {key: getattr(report, key) for key in ("luts", "flip_flops", "depth", "tool")}
+                text = json.dumps(dict(sorted(figures.items())), indent=1) + "\n"
+                write_aside(path, lambda aside, text=text: aside.write_text(text, encoding="utf-8"))
+
+
+def main() -> None:
+    """Write what the arguments name, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("units", metavar="UNIT", nargs="*", help="which units; all unless told")
+    parser.add_argument("--measure", action="store_true", help="measure areas anew")
+    args = parser.parse_args()
+    names = args.units or list(UNITS)
+    if args.measure:
+        measure(names)
+    figures = load_figures()
+    for name in names:
+        print(name, file=sys.stderr, flush=True)
+        write_page(unit(name), figures)
+    index()
+
+
+if __name__ == "__main__":
+    main()
