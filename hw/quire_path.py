@@ -70,7 +70,7 @@ class QuirePath(wiring.Component):
         inner = [cut for cut in ProductTerm.cuts(spec) if cut not in ("aligned", "product")]
         return (
             "aligned", "selected", "product", *lane_sums, *carries, "normalized", "searched", "decoded",
-            "shifted", "flagged", *inner, "rounded",
+            "shifted", "flagged", *inner, "halved", "rounded",
         )  # fmt: skip
 
     @property

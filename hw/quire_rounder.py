@@ -29,7 +29,8 @@ class QuireRounder(wiring.Component):
     ----------
     spec : MacSpec
     stages : int
-        0..3: registers after the selection, the search for the word, and the test of each, in this order of preference.
+        0..4: registers after the selection, the search for the word, the test of each, and half of the normalization,
+        in this order of preference.
 
     Members
     -------
@@ -38,16 +39,19 @@ class QuireRounder(wiring.Component):
     raw : Out(RawLayout(…, sticky=True))
     """
 
-    CUTS = ("selected", "searched", "flagged")
+    CUTS = ("selected", "searched", "flagged", "halved")
 
     def __init__(self, spec: MacSpec, *, stages: int = 0):
         self.spec = check_spec("QuireRounder", spec)
         self.stages = check_stages("QuireRounder", stages, self.CUTS)
         bits = spec.window_bits + self._has_overflow + 1  # a zero below ends the run of a negative sum's ones
         self._word = 1 << (-(-bits // WORDS) - 1).bit_length()
-        self._words = -(-bits // self._word)
-        self._top = spec.window_top - 1 + self._has_overflow
-        scales = range(self._top - self._word * self._words, self._top + 1)
+        # Words end at multiples of their width above the point, so that the scale needs no subtraction.
+        top = spec.window_top + self._has_overflow
+        self._above = -top % self._word
+        self._words = -(-(bits + self._above) // self._word)
+        self._top_word = (top + self._above) // self._word - 1
+        scales = range((self._top_word + 1 - self._words) * self._word, (self._top_word + 1) * self._word)
         fraction_bits = min(spec.out.fraction_bits + 1, bits - 1)
         self.raw_layout = RawLayout(Shape.cast(scales).width, fraction_bits, sticky=True)
         super().__init__({"total": In(signed(spec.accumulator_bits)), "nar": In(1), "raw": Out(self.raw_layout)})
@@ -76,7 +80,8 @@ class QuireRounder(wiring.Component):
             m.d.comb += overflow.eq(self.total[high:-1] != sign.replicate(spec.accumulator_bits - 1 - high))
             window = Cat(window, overflow ^ sign)
         word, words = self._word, self._words
-        window = Cat(Const(0, word * words - len(window)), window)
+        below_window = word * words - len(window) - self._above
+        window = Cat(Const(0, below_window), window, sign.replicate(self._above))
 
         # Of each word, from the top, whether it is all zeros or all ones; and of what lies below the bits that are
         # selected with it, down to what is selected with the next one, whether there is a one.
@@ -109,23 +114,32 @@ class QuireRounder(wiring.Component):
         )
 
         selected = Signal(min(wanted, len(window)), name="selected")
-        index = Signal(range(max(words, 2)), name="word_index")
+        number = Signal(range(self._top_word + 1 - words, self._top_word + 1), name="word_number")
         picked: Value = Const(0, len(selected))
-        number: Value = Const(0, len(index))
+        numbers: Value = Const(0, len(number))
         for at in range(words):
             bits = window[ends[at] : len(window) - at * word]
             picked = picked | (Cat(Const(0, len(selected) - len(bits)), bits) & chosen[at].replicate(len(selected)))
-            number = number | (Const(at, len(index)) & chosen[at].replicate(len(index)))
-        m.d.comb += [selected.eq(picked), index.eq(number)]
-        selected, index, sticky, sign, zero, nar = pipeline.cut(
-            "selected", selected=selected, index=index, sticky=(chosen & below).any(), sign=sign, zero=zero, nar=nar
+            own = Const(self._top_word - at, Shape(len(number), True)).as_unsigned()
+            numbers = numbers | (own & chosen[at].replicate(len(number)))
+        m.d.comb += [selected.eq(picked), number.eq(numbers)]
+        selected, number, sticky, sign, zero, nar = pipeline.cut(
+            "selected", selected=selected, number=number, sticky=(chosen & below).any(), sign=sign, zero=zero, nar=nar
         )
 
+        # The run within the word in two steps: the higher bits of its length, and then the lower ones.
         keep = self.raw_layout.fraction_bits + 1
-        shifted, run, lost = normalize_sticky(m, selected, sign, keep, name="norm", longest=word - 1)
+        least = 1 << ((word.bit_length() - 1) // 2)
+        shifted, high, lost = normalize_sticky(
+            m, selected, sign, keep + least - 1, name="coarse", longest=word - 1, least=least
+        )
+        shifted, high, sticky, number, sign, zero, nar = pipeline.cut(
+            "halved", shifted=shifted, high=high, sticky=sticky | lost, number=number, sign=sign, zero=zero, nar=nar
+        )
+        shifted, low_run, lost = normalize_sticky(m, shifted, sign, keep, name="fine", longest=least - 1)
         m.d.comb += [
             self.raw.sign.eq(sign),
-            self.raw.scale.eq(Const(self._top) - Cat(run, index)),
+            self.raw.scale.eq(Cat(~low_run, ~high, number).as_signed()),
             self.raw.fraction.eq(shifted[-keep:][:-1]),
             self.raw.sticky.eq(sticky | lost),
             self.raw.zero.eq(zero),
@@ -141,8 +155,8 @@ class SumRounder(wiring.Component):
     ----------
     spec : MacSpec
     stages : int
-        0..6: registers after the selection of a word, the normalization, the search for the word, the rounder's shift,
-        the test of each word, and the rounding, in this order of preference.
+        0..7: registers after the selection of a word, the normalization, the search for the word, the rounder's shift,
+        the test of each word, half of the normalization, and the rounding, in this order of preference.
 
     Members
     -------
@@ -151,7 +165,7 @@ class SumRounder(wiring.Component):
     code : Out(n)
     """
 
-    CUTS = ("selected", "normalized", "searched", "shifted", "flagged", "rounded")
+    CUTS = ("selected", "normalized", "searched", "shifted", "flagged", "halved", "rounded")
 
     def __init__(self, spec: MacSpec, *, stages: int = 0):
         self.spec = check_spec("SumRounder", spec)

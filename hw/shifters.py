@@ -84,7 +84,7 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
 
 
 def normalize_sticky(
-    m: Module, value: Value, sign: Value, keep: int, *, name: str, longest: int | None = None
+    m: Module, value: Value, sign: Value, keep: int, *, name: str, longest: int | None = None, least: int = 1
 ) -> tuple[Value, Value, Value]:
     """As `normalize`, but of the result only the top `keep` bits, and whether a one is below them: three values.
 
@@ -104,11 +104,14 @@ def normalize_sticky(
         What the signals' names begin with.
     longest : int, optional
         The longest run that there can be, if not that of all bits; a longer one is cut short.
+    least : int
+        A power of two: the run is shifted out up to a rest below it, and counted in multiples of it.
     """
     length: list[Value] = []
     shifted: Value = value
     sticky: Value = Const(0, 1)
-    for level in reversed(range(count_bits(len(value) if longest is None else longest))):
+    levels = range(least.bit_length() - 1, count_bits(len(value) if longest is None else longest))
+    for level in reversed(levels):
         step, width = 1 << level, len(shifted)
         dropped = max(0, width - (keep + step - 1))
         run = Signal(name=f"{name}_run_{step}")

@@ -83,7 +83,7 @@ def test_accumulator_holds_its_capacity():
 def test_parameters_are_checked(unbuilt):
     with pytest.raises(TypeError, match=r"QuireMac: spec must be a MacSpec such as .*, not PositFormat"):
         QuireMac(F8)
-    with pytest.raises(ValueError, match=r"QuireMac: stages must be an integer in 0..14 .*, not -1"):
+    with pytest.raises(ValueError, match=r"QuireMac: stages must be an integer in 0..15 .*, not -1"):
         QuireMac(pc.MacSpec(F8), stages=-1)
 
 
