@@ -116,7 +116,7 @@ class AlignedDot(wiring.Component):
 
         # The accumulator, and the sum of a finished dot product until it is taken.
         total = Signal(RawLayout.of(fmt), init={"zero": 1})
-        total_next, result = Signal.like(total), Signal(RawLayout.of(fmt), reset_less=True)
+        total_next, result = Signal.like(total, name="total_next"), Signal(RawLayout.of(fmt), reset_less=True)
         done, taken = Signal(), Signal()
         pairs = [(terms[f"product_{lane}"], terms[f"scale_{lane}"]) for lane in lanes]
         self._round(m, self._sum(m, pairs, largest, some, nar, total), total_next)

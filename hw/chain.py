@@ -95,7 +95,7 @@ class ChainMac(wiring.Component):
 
         # The accumulator, and the sum of a finished dot product until it is taken.
         total = Signal(RawLayout.of(fmt), init={"zero": 1})
-        total_next, result = Signal.like(total), Signal(RawLayout.of(fmt), reset_less=True)
+        total_next, result = Signal.like(total, name="total_next"), Signal(RawLayout.of(fmt), reset_less=True)
         done, taken = Signal(), Signal()
         m.submodules.round_sum = self._round(m, self._sum(m, term, total), total_next)
         m.d.comb += pipeline.ready.eq(~done | taken)

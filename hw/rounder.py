@@ -53,7 +53,7 @@ class RawRounder(wiring.Component):
         sign = unrounded.sign
 
         # {regime, exponent} as it would stand in the code, and the regime's run length less one.
-        flipped = Signal.like(unrounded.scale)
+        flipped = Signal.like(unrounded.scale, name="flipped")
         m.d.comb += flipped.eq(unrounded.scale ^ sign.replicate(len(flipped)).as_signed())
         negative = flipped[-1]
         run = Signal(len(flipped) - 1 - fmt.es)

@@ -1,4 +1,4 @@
-"""A cocotb bench of the quire MAC, on the very Verilog text that `positcore generate` emits."""
+"""A cocotb bench of the units of dot products, on the very Verilog text that `positcore generate` emits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from positcore.errors import MismatchError, MissingToolError
 from positcore.format import PositFormat
@@ -37,20 +38,31 @@ class BenchReport:
 
 
 def run_bench(
-    spec: PositFormat | MacSpec, *, stages: int = 0, dots: int = 200, seed: int = 0, verilog: str | None = None
+    spec: PositFormat | MacSpec,
+    *,
+    unit: str = "mac",
+    stages: int = 0,
+    dots: int = 200,
+    seed: int = 0,
+    verilog: str | None = None,
+    **options: Any,
 ) -> BenchReport:
-    """Drive the MAC's streams with random stalls on both sides and resets in mid-stream; compare every result.
+    """Drive the unit's streams with random stalls on both sides and resets in mid-stream; compare every result.
 
     Parameters
     ----------
     spec : PositFormat or MacSpec
+    unit : str
+        mac or dot.
     stages : int
-        Pipeline stages of the MAC.
+        Pipeline stages of the unit.
     dots : int
         Dot products, of random lengths from 1 on, some with NaR.
     seed : int
     verilog : str, optional
         The text to run in place of the one emitted for the spec.
+    **options
+        The unit's own, such as the lanes of dot.
 
     Raises
     ------
@@ -59,15 +71,17 @@ def run_bench(
     MissingToolError
         If there is neither Icarus 11 nor a Verilator that cocotb takes, or no cocotb.
     """
-    design = Design.of("mac", spec, stages)
+    design = Design.of(unit, spec, stages, **options)
+    if design.unit.kind != "dot":
+        raise ValueError(f"run_bench: {unit} has no dot products; take mac or dot, or positcore.sim.campaign.verify")
     if isinstance(dots, bool) or not isinstance(dots, int) or dots < 1:
         raise ValueError(f"run_bench: dots must be a positive integer, not {dots!r}: nothing would be checked")
     simulator = _simulator()
     if find_spec("cocotb") is None:
-        raise MissingToolError("Python package cocotb", "the bench of the MAC", 'pip install "positcore[sim]"')
-    a, b, lengths = random_dots(design.spec, dots, np.random.default_rng(seed), longest=24)
+        raise MissingToolError("Python package cocotb", "the bench of dot products", 'pip install "positcore[sim]"')
+    a, b, lengths = random_dots(design.spec, dots, np.random.default_rng(seed), longest=24, lanes=design.terms)
     plan = {
-        "a": a.tolist(), "b": b.tolist(), "lengths": lengths.tolist(), "seed": seed,
+        "a": _packed(a, design.spec.a.n), "b": _packed(b, design.spec.b.n), "lengths": lengths.tolist(), "seed": seed,
         "expected": golden_dots(design.spec, a, b, lengths).tolist(),
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
@@ -82,11 +96,17 @@ def run_bench(
     if found.get("fault"):
         raise MismatchError(
             f"{design}: {found['fault']}; again: positcore.sim.bench.run_bench({design.spec!r}, "
+            f"{''.join(f'{name}={value!r}, ' for name, value in ({'unit': unit} | options).items())}"
             f"stages={stages}, dots={dots}, seed={seed})"
         )
     if not found["results"]:
         raise MismatchError(f"{design}: the bench compared nothing")
     return BenchReport(found["results"], found["resets"], found["cycles"], simulator)
+
+
+def _packed(codes: NDArray[Any], n: int) -> list[int]:
+    """Items of one code or several as numbers, lane 0 in their low bits."""
+    return [sum(code << n * lane for lane, code in enumerate(item)) for item in codes.reshape(len(codes), -1).tolist()]
 
 
 def _simulator() -> str:
@@ -97,7 +117,7 @@ def _simulator() -> str:
         if len(text) > 1 and tuple(int(part) for part in text[1].split(".")[:2]) >= (5, 36):
             return "verilator"
     raise MissingToolError(
-        "Verilog simulator Icarus (iverilog)", "the cocotb bench of the MAC", "apt-get install iverilog"
+        "Verilog simulator Icarus (iverilog)", "the cocotb bench of dot products", "apt-get install iverilog"
     )
 
 

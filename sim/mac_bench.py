@@ -16,11 +16,11 @@ _PATIENCE = 2000  # cycles without any progress
 
 
 class StreamFaultError(Exception):
-    """What the MAC did wrong."""
+    """What the unit did wrong."""
 
 
 class Stream:
-    """The MAC's two streams, driven and watched one cycle at a time."""
+    """The unit's two streams, driven and watched one cycle at a time."""
 
     def __init__(self, dut: Any, rng: random.Random):
         self.dut = dut

@@ -28,6 +28,20 @@ def test_a_unit_with_parameters_of_its_own(capsys):
     assert out.startswith("to-int posit<6,1>, uint8: 64 vectors (all inputs), 0 mismatches, ")
 
 
+@pytest.mark.parametrize(
+    ("words", "spec"),
+    [
+        ("mac --format 6,1 --accumulator rounded", "mac posit<6,1> → posit<6,1>, rounded"),
+        ("dot --format 6,1 --accumulator aligned:3,7", "dot posit<6,1> → posit<6,1>, aligned(3 lanes, 7 bits)"),
+        ("sqrt-iterative --format 6,1 --radix 4", "sqrt-iterative posit<6,1>"),
+    ],
+)
+def test_streams(capsys, words, spec):
+    status, out, err = run(capsys, *words.split(), "--vectors", "300")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{spec}: 300 vectors (seed 0), 0 mismatches, ")
+
+
 def test_json(capsys):
     words = ["mac", "--format", "8,2", "--output-format", "16,2", "--vectors", "400", "--seed", "3", "--stages", "1"]
     status, out, _ = run(capsys, *words, "--json")
@@ -63,6 +77,10 @@ def test_mismatch(capsys, monkeypatch, tmp_path):
         ("hypot --format 8,2", "unknown unit 'hypot'; the units are: "),
         ("add --format 8,2 --vectors 0", "vectors must be a positive integer, not 0: nothing would be checked"),
         ("mul --format 16,2 --exhaustive", "has 2^32 inputs, more than 2^26; use vectors and a seed"),
+        (
+            "dot --format 8,2 --accumulator aligned:2,7 --exhaustive",
+            "dot takes dot products of any length; use vectors",
+        ),
         ("mac --format 8,2 --exhaustive", "mac takes dot products of any length; use vectors and a seed"),
     ],
 )

@@ -124,7 +124,8 @@ def test_parameters_are_checked(unbuilt):
     ],
     ids=["zeros_have_scales", "far_terms_come_back", "no_sticky"],
 )
-def test_planted_faults(monkeypatch, spec, attribute, fault):
+def test_planted_faults(monkeypatch, tmp_path, spec, attribute, fault):
     monkeypatch.setattr(aligned, attribute, fault(getattr(aligned, attribute)))
     with pytest.raises(pc.MismatchError, match=re.escape(f"dot[{spec}")):
-        verify("dot", spec, vectors=4000, waveforms=None, optimize="-O0")
+        verify("dot", spec, vectors=4000, waveforms=tmp_path, optimize="-O0")
+    assert (tmp_path / f"posit_dot_{spec.tag}_mismatch.vcd").stat().st_size

@@ -31,6 +31,15 @@ def test_same_bits_as_the_golden_matmul(bias_shape, stages):
     np.testing.assert_array_equal(got, pc.matmul(SPEC, a, b, bias))
 
 
+@pytest.mark.parametrize("accumulator", [pc.Fused(), pc.Rounded()], ids=str)
+def test_accumulators_that_round_at_every_step(accumulator):
+    spec = pc.MacSpec(pc.PositFormat(6, 1), pc.PositFormat(7, 1), accumulator)
+    a, b = operands(5, 9, 6, spec)
+    bias = operands(1, 6, 1, spec, seed=1)[0]
+    np.testing.assert_array_equal(matmul(spec, a, b, bias), pc.matmul(spec, a, b, bias))
+    np.testing.assert_array_equal(matmul(spec, a, b), pc.matmul(spec, a, b))
+
+
 def test_mixed_formats_and_nar():
     spec = pc.MacSpec((F8, pc.PositFormat(6, 1)), pc.PositFormat(16, 2))
     a, b = operands(20, 50, 30, spec)
