@@ -17,7 +17,7 @@ from positcore.hw.encode import Encoder
 from positcore.hw.floats import FromFloat, ToFloat
 from positcore.hw.fma import FusedMultiplyAdd
 from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
-from positcore.hw.mac import QuireMac
+from positcore.hw.mac import QuireDot, QuireMac
 from positcore.hw.multiplier import Multiplier
 from positcore.hw.order import Comparator, Magnitude, Maximum, Minimum, Negator, Sign
 from positcore.hw.quire_unit import QuireUnit
@@ -130,6 +130,13 @@ def _encoder(spec: MacSpec, stages: int) -> Encoder:
 
 _MACS: dict[type[Accumulator], Any] = {Quire: QuireMac, Fused: ChainMac, Rounded: ChainMac, Aligned: AlignedDot}
 
+
+def _dot(spec: MacSpec, stages: int, lanes: int, dsp: bool) -> QuireDot | AlignedDot:
+    if isinstance(spec.accumulator, Quire):
+        return QuireDot(spec, lanes=lanes, stages=stages, dsp=dsp)
+    return AlignedDot(spec, stages=stages, dsp=dsp)
+
+
 UNITS: dict[str, Unit] = {
     entry.name: entry
     for entry in (
@@ -172,9 +179,11 @@ UNITS: dict[str, Unit] = {
         ),
         Unit(
             "dot", "dot products of any length, some products a cycle, summed and rounded as the accumulator says",
-            lambda spec, stages, lanes, dsp: AlignedDot(spec, stages=stages, dsp=dsp), AlignedDot.CUTS, 2,
-            "chunk of terms", lambda spec, inputs, lanes: golden.golden_sums(spec, inputs), ("lanes",),
-            choices=("dsp",), kind="dot", accumulators=(Aligned,),
+            _dot, (), 2, "chunk of terms", lambda spec, inputs, lanes: golden.golden_sums(spec, inputs), ("lanes",),
+            choices=("dsp",), kind="dot", accumulators=(Quire, Aligned),
+            all_cuts=lambda spec, lanes: (
+                QuireDot.cuts(spec, lanes=lanes) if isinstance(spec.accumulator, Quire) else AlignedDot.cuts(spec)
+            ),
         ),
         Unit(
             "quire", "the standard's quire: clear, negate, add and subtract numbers and products, round",

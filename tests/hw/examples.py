@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from positcore.hw.units import Design
-from positcore.mac import Aligned, MacSpec
 
 OPTIONS = {
     "from-int": {"bits": 8},
@@ -11,14 +10,11 @@ OPTIONS = {
     "from-float": {"float_format": "float16"},
     "to-float": {"float_format": "bfloat16"},
     "function": {"function": "tanh"},
+    "dot": {"lanes": 3},
 }
-
-
-ACCUMULATORS = {"dot": Aligned(3, 7)}  # of units that are not built with a quire
 
 
 def example(name, spec, stages=0):
     """`stages` registers, or as many as the unit has at most."""
-    spec = MacSpec(spec, accumulator=ACCUMULATORS[name]) if name in ACCUMULATORS else spec
     design = Design.of(name, spec, **OPTIONS.get(name, {}))
     return replace(design, stages=min(stages, len(design.cuts)))

@@ -10,9 +10,15 @@ __all__ = ["ends", "ordinary"]
 
 def ordinary(parameters: Iterable[Any], kept: Callable[[Any], bool]) -> list[Any]:
     """All parameters; those that are not `kept` are marked slow."""
-    return [x if kept(x) else pytest.param(x, marks=pytest.mark.slow) for x in parameters]
+    return [x if kept(x) else _slow(x) for x in parameters]
 
 
 def ends(stages: range) -> list[Any]:
     """Depths of a pipeline: the least and the greatest in the ordinary run."""
     return ordinary(stages, lambda depth: depth in (stages[0], stages[-1]))
+
+
+def _slow(parameter: Any) -> Any:
+    if hasattr(parameter, "marks"):  # a pytest.param already
+        return pytest.param(*parameter.values, marks=pytest.mark.slow, id=parameter.id)
+    return pytest.param(parameter, marks=pytest.mark.slow)
