@@ -31,6 +31,7 @@ _SYMBOLS = {
     "$memrd_v2": "memory",
 }
 _LEAVES = {"Decoder", "Encoder"}  # which have pages of their own
+_MANY = 36  # boxes in a diagram
 _COMPARISONS = {"$eq", "$ne", "$lt", "$le", "$gt", "$ge"}
 _HANDSHAKE = re.compile(r"(^|_)(valid|ready|taken|done|busy|waits)(_|$)")
 
@@ -62,6 +63,9 @@ def draw(design: Design) -> dict[str, str]:
     for kind, text in graphs(design).items():
         done = subprocess.run([dot, "-Tsvg"], input=text, capture_output=True, text=True, check=True)
         plain = re.sub(r"<!--.*?-->\s*", "", done.stdout, flags=re.S)
+        plain = re.sub(r"(\d\.\d)\d+", r"\1", plain)  # a tenth of a point is fine enough
+        if len(plain) > 50_000:
+            plain = re.sub(r"(\d)\.\d+(?=[ ,CZ\"])", r"\1", plain)
         drawn[kind] = plain[plain.index("<svg") :]
     return drawn
 
@@ -76,7 +80,10 @@ def graphs(design: Design) -> dict[str, str]:
         registers = any(cell.kind == "$dff" for cell in module.net.cells)
         if kind in _LEAVES or (kind and not registers and not module.children):
             return
-        found[kind] = _Builder(module, tuple(design.cuts), streaming=design.unit.streaming).text()
+        builder = _Builder(module, tuple(design.cuts), streaming=design.unit.streaming)
+        found[kind] = builder.text()
+        if len(builder.nodes) > _MANY:  # then lanes and rows stand in one box
+            found[kind] = _Builder(module, tuple(design.cuts), streaming=design.unit.streaming, numbered=False).text()
         for child in module.children.values():
             visit(child, child.part.kind)
 
@@ -96,9 +103,9 @@ def _core(design: Design) -> LiveModule:
 class _Builder(Expressions):
     """Nodes and edges of a module."""
 
-    def __init__(self, unit: LiveModule, cuts: tuple[str, ...], *, streaming: bool):
+    def __init__(self, unit: LiveModule, cuts: tuple[str, ...], *, streaming: bool, numbered: bool = True):
         super().__init__(unit, dict.fromkeys(unit.children, ""))
-        self.cuts, self.streaming = cuts, streaming
+        self.cuts, self.streaming, self._numbered = cuts, streaming, numbered
         self.nodes: dict[str, _Node] = {}
         self.edges: dict[tuple[str, str], set[int]] = defaultdict(set)  # the bits that go from box to box
         self._sources: dict[int, tuple[str, str]] = {}  # bit → box and what it is called there
@@ -123,7 +130,11 @@ class _Builder(Expressions):
             for port in child.ports:
                 if port.live and port.direction == "output":
                     self._source(
-                        f"part_{name}", "part", f"{name}\n{child.part.kind}", unit.outside(index, port), port.name
+                        f"part_{self._common(name)}",
+                        "part",
+                        f"{self._common(name)}\n{child.part.kind}",
+                        unit.outside(index, port),
+                        port.name,
                     )
         self._name_cells()
         named: list[tuple[_Node, int]] = []
@@ -136,11 +147,11 @@ class _Builder(Expressions):
                 continue
             if cell.kind == "$dff":
                 cut = self._cut(index)
-                key, title = (f"cut_{cut}", cut) if cut else (f"reg_{name}", name)
+                key, title = (f"cut_{cut}", cut) if cut else (f"reg_{self._common(name)}", self._common(name))
                 label = name.removesuffix(f"_{cut}") if cut else name
                 node = self._source(key, "registers", title, bits, label)
             else:
-                stem = _stem(name)
+                stem = self._common(_stem(name))
                 node = self._source(f"val_{stem}", "values", stem, bits, name)
                 named.append((node, index))
             node.names.append(name)
@@ -153,6 +164,10 @@ class _Builder(Expressions):
         names = self.aliases.get(self.unit.outputs[index], [])
         found = [cut for cut in self.cuts for name in names if name.endswith(f"_{cut}") or name == f"{cut}_valid"]
         return max(found, key=len, default="")
+
+    def _common(self, name: str) -> str:
+        """A name, less the numbers in it where those are left out."""
+        return name if self._numbered else re.sub(r"_?\d+", "", name)
 
     def _source(self, key: str, kind: str, title: str, bits: tuple[int, ...], name: str) -> _Node:
         node = self.nodes.setdefault(key, _Node(key, kind, title))
@@ -234,7 +249,7 @@ class _Builder(Expressions):
         for index, child in unit.children.items():
             for port in child.ports:
                 if port.live and port.direction == "input" and port.name not in ("clk", "rst"):
-                    self._connect(unit.outside(index, port), f"part_{self.net.cells[index].name}")
+                    self._connect(unit.outside(index, port), f"part_{self._common(self.net.cells[index].name)}")
         for port in unit.ports:
             if port.direction == "output" and port.live:
                 self._output(port)
@@ -319,7 +334,8 @@ class _Builder(Expressions):
             label = f'<b>{kind or name}</b><br/><font point-size="9">{name}</font>'
             return f'  "{node.key}" [label=<{label}>, fillcolor="#dbe8f7"];'
         if node.kind == "registers":
-            rows = "<br/>".join(dict.fromkeys(name.removesuffix(f"_{node.title}") for name in node.names))
+            names = list(dict.fromkeys(self._common(name).removesuffix(f"_{node.title}") for name in node.names))
+            rows = "<br/>".join(names[:12] + ["…"] * (len(names) > 12))
             head = (
                 f"<b>{node.title}</b><br/>"
                 if len(node.names) > 1 or node.names[0] != node.title

@@ -40,8 +40,10 @@ _FIRST_WORDS = {"vector": "none: a fixed latency"}
 
 def design_of(unit: Unit, fmt: pc.PositFormat, stages: int = 0) -> Design:
     """The design of a unit that its page shows."""
-    options = EXAMPLES.get(unit.name, {})
+    options = dict(EXAMPLES.get(unit.name, {}))
     spec: Any = fmt
+    if unit.accumulators and pc.Quire not in unit.accumulators:
+        spec = pc.MacSpec(fmt, fmt, pc.Aligned(options.pop("lanes", 4), 2 * fmt.n))
     if unit.converts:
         spec = pc.MacSpec(pc.PositFormat(2 * fmt.n if fmt.n < 32 else 16, 1), fmt)
     design = Design.of(unit.name, spec, 0, **options)
