@@ -238,7 +238,7 @@ def _key(scale: Value, nonzero: Value) -> Value:
 def _floor_shift(m: Module, value: Value, amount: Value, *, name: str) -> Value:
     """The floor of a signed value / 2^amount: what is negative is complemented, so that zeros come in from the left.
 
-    The largest step and what lies beyond it come last: they leave next to nothing, and a LUT does both.
+    The smallest step comes first, as the carry chain before it gives its bit first, and what shifts all out last.
     """
     sign = value[-1]
     width = len(value) - 1
@@ -246,7 +246,7 @@ def _floor_shift(m: Module, value: Value, amount: Value, *, name: str) -> Value:
     m.d.comb += flipped.eq(value[:-1] ^ sign.replicate(width))
     levels = min(len(amount), width.bit_length())
     shifted: Value = flipped
-    for level in [*reversed(range(levels - 1)), levels - 1]:
+    for level in range(levels):
         moved = Signal(width, name=f"{name}_{1 << level}")
         m.d.comb += moved.eq(Mux(amount[level], shifted >> (1 << level), shifted))
         shifted = moved
