@@ -25,9 +25,10 @@ class Adder(wiring.Component):
 
     The significand of the smaller scale is shifted right, with sticky, under the other; their sum in two's
     complement is normalized by the length of its leading run. Zero needs no case of its own: its
-    significand is 0 and its scale not above any other. A difference adds the one's complement of b, and the
-    missing unit enters as carry unless bits of b were shifted out: then floor and sticky already stand
-    for the exact value.
+    significand is 0 and its scale not above any other. The distance of the scales is not negated where that of b
+    is the larger: its one's complement is the distance less one, and a enters one place lower. A difference adds
+    the one's complement of b, and the missing unit enters as carry unless bits of b were shifted out: then floor
+    and sticky already stand for the exact value.
 
     Parameters
     ----------
@@ -76,17 +77,17 @@ class Adder(wiring.Component):
         m.d.comb += [
             difference.eq(a.scale - b.scale),
             swapped.eq(difference[-1]),
-            align_shift.eq(Mux(swapped, -difference, difference)),
+            align_shift.eq(difference ^ swapped.replicate(fmt.scale_bits)),
         ]
         major = Signal(signed(fmt.significand_bits + 1))
-        minor = Signal(signed(fmt.significand_bits + 1))
+        minor = Signal(signed(fmt.significand_bits + 1 + GUARD_BITS))
         scale = Signal(signed(fmt.scale_bits))
         m.d.comb += [
             major.eq(Mux(swapped, significand(b), significand(a))),
-            minor.eq(Mux(swapped, significand(a), significand(b))),
+            minor.eq(Mux(swapped, significand(a) << (GUARD_BITS - 1), significand(b) << GUARD_BITS)),
             scale.eq(Mux(swapped, b.scale, a.scale)),
         ]
-        aligned, sticky = shift_right_sticky(m, Cat(Const(0, GUARD_BITS), minor), align_shift, name="align")
+        aligned, sticky = shift_right_sticky(m, minor, align_shift, name="align")
         nar = a.nar | b.nar
         major, aligned, sticky, swapped, scale, nar = pipeline.cut(
             "aligned", major=major, aligned=aligned, sticky=sticky, swapped=swapped, scale=scale, nar=nar
@@ -114,7 +115,7 @@ class Adder(wiring.Component):
             unrounded.scale.eq(scale + 1 - run),
             unrounded.fraction.eq(shifted),
             unrounded.sticky.eq(sticky),
-            unrounded.zero.eq(~total.any()),
+            unrounded.zero.eq(run.all() & ~sign),
             unrounded.nar.eq(nar),
         ]
         (unrounded,) = pipeline.cut("normalized", unrounded=unrounded)

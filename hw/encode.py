@@ -10,7 +10,7 @@ from positcore.format import PositFormat
 from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import RawLayout
-from positcore.hw.shifters import shift_right_sticky
+from positcore.hw.shifters import increment, shift_right_sticky
 
 __all__ = ["Encoder"]
 
@@ -67,13 +67,13 @@ class Encoder(wiring.Component):
         raw = self.raw
         pipeline = Pipeline(m, self.CUTS, self.stages)
 
-        # {regime, exponent} as it will stand in the code, and the regime's run length less one.
-        flipped = Signal(max(self.raw_layout.scale_bits, fmt.es + 1))
-        m.d.comb += flipped.eq(raw.scale ^ raw.sign.replicate(len(flipped)).as_signed())
-        exponent, negative = flipped[: fmt.es], flipped[-1]
-        regime = flipped[fmt.es : -1]
+        # {regime, exponent} as it will stand in the code is the scale XOR sign; the regime's run length less one.
+        scale = Signal(signed(max(self.raw_layout.scale_bits, fmt.es + 1)))
+        m.d.comb += scale.eq(raw.scale)
+        exponent, negative = scale[: fmt.es] ^ raw.sign.replicate(fmt.es), scale[-1] ^ raw.sign
+        regime = scale[fmt.es : -1]
         run = Signal(len(regime), name="run")
-        m.d.comb += run.eq(regime ^ negative.replicate(len(regime)))
+        m.d.comb += run.eq(regime ^ scale[-1].replicate(len(regime)))
 
         # From a run of n − 1 bits on, no terminator, exponent or fraction is left in the code.
         full = Signal()
@@ -85,7 +85,12 @@ class Encoder(wiring.Component):
         below = max(0, len(pattern) - fmt.n)
         low_sticky = raw.sticky | pattern[:below].any()
         pattern = Cat(Const(0, max(0, fmt.n - len(pattern))), pattern[below:])
-        shifted, shift_sticky = shift_right_sticky(m, pattern, amount, name="regime")
+        shifted, shift_sticky = shift_right_sticky(
+            m,
+            pattern,
+            amount,
+            name="regime",
+        )
 
         tiny = negative ^ raw.sign  # |x| < 1: rounds towards zero at the end of the range
         vanishing = Signal()
@@ -93,7 +98,7 @@ class Encoder(wiring.Component):
             m.d.comb += vanishing.eq(tiny & (run >= fmt.n - 1))
         elif fmt.flush is not None:
             # A negative number's magnitude is in (2^−power − 1, 2^−power], the end where nothing follows.
-            power, least = flipped.as_signed(), fmt.max_scale + fmt.flush
+            power, least = (scale ^ raw.sign.replicate(len(scale)).as_signed()), fmt.max_scale + fmt.flush
             inside = raw.fraction.any() | raw.sticky
             m.d.comb += vanishing.eq(Mux(raw.sign, (power > least) | ((power == least) & inside), power < -least))
         at_end = full & ~tiny if fmt.underflow else full
@@ -114,9 +119,8 @@ class Encoder(wiring.Component):
         if fmt.variant:
             with m.If(vanishing):
                 m.d.comb += round_up.eq(sign)
-        rounded = Signal(fmt.n)
+        rounded = increment(m, Cat(body, sign), round_up, name="round")
         code = Signal(fmt.n)
-        m.d.comb += rounded.eq(Cat(body, sign) + round_up)
         m.d.comb += code.eq(Mux(nar, fmt.nar, Mux(zero, 0, rounded)))
         (code,) = pipeline.cut("rounded", code=code)
         m.d.comb += self.code.eq(code)

@@ -1,10 +1,13 @@
-"""The two shifters of posit arithmetic: right with sticky, and left by the length of a leading run."""
+"""The shifters of posit arithmetic, right with sticky and left by the length of a leading run; and its increment."""
 
 from __future__ import annotations
 
 from amaranth.hdl import *
 
-__all__ = ["count_bits", "normalize", "normalize_sticky", "shift_right_sticky"]
+__all__ = ["count_bits", "increment", "normalize", "normalize_sticky", "shift_right_sticky"]
+
+
+SHORT = 7  # bits of a value whose whole run is counted at once
 
 
 def count_bits(width: int) -> int:
@@ -12,7 +15,9 @@ def count_bits(width: int) -> int:
     return width.bit_length()
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value, *, name: str) -> tuple[Value, Value]:
+def shift_right_sticky(
+    m: Module, value: Value, amount: Value, *, name: str, least_first: bool = False
+) -> tuple[Value, Value]:
     """Shift a signed value right and say whether a one was shifted out: (shifted, sticky).
 
     The result is the floor of value / 2^amount in the width of the value; sticky is 1 where that is not exact.
@@ -28,13 +33,15 @@ def shift_right_sticky(m: Module, value: Value, amount: Value, *, name: str) -> 
         The number, read as two's complement, and the unsigned shift in bits.
     name : str
         What the signals' names begin with.
+    least_first : bool
+        Whether the least bit of the amount shifts first: what is lost is then known later than the result.
     """
     width = len(value)
     levels = min(len(amount), count_bits(width))
     far = amount[levels:].any()
     sticky: Value = Const(0, 1)
     shifted = value.as_signed()
-    for level in reversed(range(levels)):
+    for level in range(levels) if least_first else reversed(range(levels)):
         step = min(1 << level, width)
         taken = Signal(name=f"{name}_by_{1 << level}")
         wider = Signal(signed(width), name=f"{name}_{1 << level}")
@@ -52,9 +59,10 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
     """Shift out the leading run of bits that equal the sign: (shifted, run length).
 
     Zeros come in from the right, so that the top bit of the result differs from the sign, except where all
-    bits are 0 as the sign: there the length is all ones, at least the width. It has bit_length(width) bits. Count
-    and shift share their stages: whether the top 2^i bits are all sign is bit i of the length and moves the
-    value at once.
+    bits are 0 as the sign: there the length is all ones, at least the width. It has bit_length(width) bits:
+    whether the top 2^i bits are all sign is bit i of the length and moves the value at once. All but the least
+    (in short values all) are counted in the value as it comes, where the upper ones tell to look, so that they do
+    not wait for the shifts.
 
     Parameters
     ----------
@@ -67,20 +75,49 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
     name : str
         What the signals' names begin with.
     """
-    width = len(value)
     length: list[Value] = []
     shifted: Value = value
-    for level in reversed(range(count_bits(width))):
+    for level in reversed(range(count_bits(len(value)))):
         step = 1 << level
         run = Signal(name=f"{name}_run_{step}")
-        moved = Signal(width, name=f"{name}_{step}")
-        m.d.comb += [
-            run.eq(shifted[width - step :] == sign.replicate(step)),
-            moved.eq(Mux(run, Cat(Const(0, step), shifted[: width - step]), shifted)),
-        ]
+        if level or len(value) <= SHORT:
+            m.d.comb += run.eq(_select_run(m, value, sign, length[::-1], level, 0, name=f"{name}_at"))
+        else:
+            m.d.comb += run.eq(shifted[-1] == sign)
+        shifted = _move_up(m, shifted, run, step, name=f"{name}_{step}")
         length.insert(0, run)
-        shifted = moved
     return shifted, Cat(*length)
+
+
+def _select_run(
+    m: Module, value: Value, sign: Value, known: list[Value], level: int, start: int, *, name: str
+) -> Value:
+    """Whether 2^level bits are all sign, below `start` places and those that the known upper bits tell."""
+    if not known:
+        return _all_sign(m, value, sign, start, 1 << level, name=f"{name}_{start}_{1 << level}")
+    further = start + (1 << (level + len(known)))
+    return Mux(
+        known[0],
+        _select_run(m, value, sign, known[1:], level, further, name=name),
+        _select_run(m, value, sign, known[1:], level, start, name=name),
+    )
+
+
+def _all_sign(m: Module, value: Value, sign: Value, start: int, count: int, *, name: str) -> Value:
+    """Whether `count` bits, from `start` places below the top on, all equal the sign; below the value zeros follow."""
+    high = max(0, len(value) - start)
+    low = len(value) - start - count
+    found = Signal(name=name)
+    same = value[max(0, low) : high] == sign.replicate(high - max(0, low)) if high else Const(1, 1)
+    m.d.comb += found.eq(same if low >= 0 else same & ~sign)
+    return found
+
+
+def _move_up(m: Module, value: Value, run: Value, step: int, *, name: str) -> Value:
+    """The value, moved up by `step` places if `run`."""
+    moved = Signal(len(value), name=name)
+    m.d.comb += moved.eq(Mux(run, Cat(Const(0, min(step, len(value))), value[: max(0, len(value) - step)]), value))
+    return moved
 
 
 def normalize_sticky(
@@ -126,3 +163,20 @@ def normalize_sticky(
         length.insert(0, run)
         shifted, sticky = moved, lost
     return shifted, Cat(*length), sticky
+
+
+def increment(m: Module, value: Value, by: Value, *, name: str) -> Value:
+    """value + by, of a bit `by` that comes late, in the width of the value.
+
+    Plain logic in the place of a carry chain: where the carry would pass is known before it comes.
+    """
+    group = 4
+    passes: Value = Const(1, 1)
+    bits: list[Value] = []
+    for low in range(0, len(value), group):
+        part = value[low : low + group]
+        passed = Signal(name=f"{name}_passes_{low}")
+        m.d.comb += passed.eq(passes)
+        bits += [bit ^ (by & passed & part[:i].all()) if i else bit ^ (by & passed) for i, bit in enumerate(part)]
+        passes = passed & part.all()
+    return Cat(*bits)
