@@ -30,6 +30,7 @@ def results_of_all_pairs(n):
     return a, b, run_bundle(designs, {"a": a, "b": b})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", SMALL_FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_all_pairs_of_small_formats(name, fmt):
@@ -46,6 +47,7 @@ def results_of_byte_formats():
     return a, b, run_bundle(designs, {"a": a, "b": b})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", BYTE_FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_all_pairs_of_byte_formats(name, fmt):
@@ -55,6 +57,7 @@ def test_all_pairs_of_byte_formats(name, fmt):
     np.testing.assert_array_equal(got, getattr(pc, name)(fmt, a, b))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_exhaustive_campaign(name):
     report = verify(name, pc.PositFormat(8, 2), exhaustive=True, waveforms=None, optimize="-O1")
@@ -80,7 +83,7 @@ def test_long_campaigns(name, fmt):
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        (name, s)
+        pytest.param(name, s, marks=[] if s == len(cuts) else pytest.mark.slow)
         for name, cuts in (("add", Adder.CUTS), ("sub", Adder.CUTS), ("mul", Multiplier.cuts(pc.posit8)))
         for s in range(len(cuts) + 1)
     ],

@@ -47,6 +47,7 @@ def test_decode_every_code(decoded, fmt):
         assert significand * Fraction(2) ** raw["scale"][code] == value, f"code {code}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [f for f in SMALL_FORMATS if f.n in (2, 5)], ids=format_id)
 def test_encode_against_rationals(fmt):
     """Every raw form of a small format, with the scales of both ends of the range and beyond."""
@@ -64,6 +65,7 @@ def test_encode_against_rationals(fmt):
         assert code == (fmt.nar if field["nar"] else round_fraction(fmt, value)), field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", BYTE_FORMATS, ids=format_id)
 def test_encode_every_raw_form_of_byte_formats(fmt):
     assert verify("encode", fmt, exhaustive=True, waveforms=None, optimize="-O1").vectors == 1 << 16

@@ -55,6 +55,7 @@ def results_of_converters(destination):
     return run_bundle(designs, {"a": np.arange(1 << 8)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", ordinary(DESTINATIONS, DESTINATIONS[::2].__contains__), ids=format_id)
 def test_convert_every_code(destination):
     results = results_of_converters(destination)
@@ -108,6 +109,7 @@ def results_of_codes():
     return run_bundle(designs, {"a": codes, "code": codes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
 def test_round_every_code_to_an_integral_one(fmt):
     got = results_of_codes()[f"round_{fmt.tag}"]["code"].tolist()
@@ -140,6 +142,7 @@ def results_of_bytes():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
 @pytest.mark.parametrize("signed", [True, False])
 def test_every_byte_to_a_code(signed, fmt):
@@ -198,6 +201,7 @@ def results_of_floats(name):
     return native(designs, {"bits": np.arange(1 << 16)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", SOME_FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_every_float_of_16_bits_to_a_code(name, fmt):
@@ -241,7 +245,11 @@ DEPTHS = [
 
 @pytest.mark.parametrize(
     ("name", "spec", "options", "port", "stages"),
-    [(*entry, stages) for entry in DEPTHS for stages in range(len(UNITS[entry[0]].cuts) + 1)],
+    [
+        pytest.param(*entry, stages, marks=[] if stages == len(UNITS[entry[0]].cuts) else pytest.mark.slow)
+        for entry in DEPTHS
+        for stages in range(len(UNITS[entry[0]].cuts) + 1)
+    ],
     ids=lambda x: "_".join(map(str, x.values())) if isinstance(x, dict) else format_id(x),
 )
 def test_verilog_at_each_depth(name, spec, options, port, stages):

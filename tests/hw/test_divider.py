@@ -52,6 +52,7 @@ def results_of_all_pairs(n):
     return a, b, run_bundle(designs, {"a": a, "b": b})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", SMALL_FORMATS, ids=format_id)
 def test_all_pairs_of_small_formats(fmt):
     a, b, results = results_of_all_pairs(fmt.n)
@@ -60,6 +61,7 @@ def test_all_pairs_of_small_formats(fmt):
         assert code == exact(fmt, quotient, x, y), f"div({fmt}, {x}, {y})"
 
 
+@pytest.mark.slow
 def test_all_pairs_of_byte_formats(unbuilt):
     a, b = all_pairs(BYTE_FORMATS[0])
     unit = VectorUnit(Bundle({f"div_{fmt.tag}": design(Divider, fmt) for fmt in BYTE_FORMATS}), optimize="-O1")
@@ -75,6 +77,7 @@ def test_strata_of_wide_formats(unbuilt, fmt):
     np.testing.assert_array_equal(got, pc.div(fmt, a, b))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ends(range(1, len(Divider.cuts(F8)) + 1)))
 def test_depth_changes_no_bit(unbuilt, stages):
     a, b = all_pairs(F8)

@@ -49,6 +49,7 @@ def results_of_all_triples(name, n, es):
     return inputs, VectorUnit(Bundle(designs), optimize="-O1" if n > 4 else "-O0").run(inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [fmt for fmt in SMALL_FORMATS if fmt.n <= 3], ids=format_id)
 @pytest.mark.parametrize("name", FMA_FIRST)
 def test_all_triples_in_rationals(name, fmt):
@@ -59,6 +60,7 @@ def test_all_triples_in_rationals(name, fmt):
         assert code == exact(fmt, EXACT[name], a, b, c), f"{name}({fmt}, {a}, {b}, {c})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fmt",
     ordinary([fmt for fmt in SMALL_FORMATS if fmt.n >= 4], lambda fmt: fmt.n == 4),
@@ -113,6 +115,7 @@ def test_every_triple_of_bytes(unbuilt, name):
         np.testing.assert_array_equal(native.run(inputs)["code"], want, err_msg=f"a = {a}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ends(range(1, len(FusedMultiplyAdd.CUTS) + 1)))
 @pytest.mark.parametrize("name", FMA_FIRST)
 def test_depth_changes_no_bit(unbuilt, name, stages):

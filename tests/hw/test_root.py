@@ -47,6 +47,7 @@ def is_root(fmt, code, result):
     return y is not None and y > 0 and inside and (not tie or result % 2 == 0 or result == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", ordinary(range(2, 9), lambda n: n not in (6, 7)))
 def test_every_code_of_small_formats(n):
     formats = every_format(n)
@@ -88,6 +89,7 @@ def test_strata_of_wide_formats(unbuilt, fmt):
     np.testing.assert_array_equal(got, pc.sqrt(fmt, a))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ends(range(1, len(SquareRoot.cuts(F8)) + 1)))
 def test_depth_changes_no_bit(unbuilt, stages):
     a = np.arange(256)
