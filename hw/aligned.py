@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from positcore.hw.decode import Decoder
 from positcore.hw.parameters import check_dsp, check_spec, check_stages
-from positcore.hw.pipeline import Pipeline
+from positcore.hw.pipeline import Pipeline, deliver
 from positcore.hw.product import significand_product
 from positcore.hw.raw import RawLayout
 from positcore.hw.rounder import RawRounder, exact_code
@@ -31,8 +31,8 @@ class AlignedDot(wiring.Component):
     Each term's shift depends on the accumulator, so that a loop of one cycle aligns, adds, normalizes and rounds; the
     accumulator stays decoded in it. Decoders, products and the largest scale of the products lie before it, the
     encoder behind it. Throughput is one chunk a cycle, and one result a cycle where the consumer takes them; latency
-    is 1 + `stages` cycles from the last chunk to its result. Where the consumer stalls, so do the chunks, and nothing
-    is lost. Reset drops what was begun.
+    is 1 + `stages` cycles from the last chunk to its result. Where the consumer stalls, chunks go in until two results
+    wait, and nothing is lost. Reset drops what was begun.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ class AlignedDot(wiring.Component):
         """The logic, from submodules."""
         m = Module()
         spec, fmt, lanes = self.spec, self.spec.out, range(self.lanes)
-        pipeline = Pipeline(m, self.CUTS, self.stages, valid=self.i.valid, ready=self.i.ready)
+        enable = Signal()
+        pipeline = Pipeline(m, self.CUTS, self.stages, valid=self.i.valid, enable=enable)
         raws = {}
         for lane in lanes:
             for side, source, codes in (("a", spec.a, self.i.payload.a), ("b", spec.b, self.i.payload.b)):
@@ -114,27 +115,22 @@ class AlignedDot(wiring.Component):
         )
         terms = dict(zip(terms, held, strict=True))
 
-        # The accumulator, and the sum of a finished dot product until it is taken.
+        # The accumulator, and the sum of a finished dot product.
         total = Signal(RawLayout.of(fmt), init={"zero": 1})
         total_next, result = Signal.like(total, name="total_next"), Signal(RawLayout.of(fmt), reset_less=True)
-        done, taken = Signal(), Signal()
+        done = Signal()
         pairs = [(terms[f"product_{lane}"], terms[f"scale_{lane}"]) for lane in lanes]
         self._round(m, self._sum(m, pairs, largest, some, nar, total), total_next)
-        m.d.comb += pipeline.ready.eq(~done | taken)
-        with m.If(pipeline.ready):
+        with m.If(enable):
             m.d.sync += done.eq(pipeline.valid & last)
             with m.If(pipeline.valid):
                 m.d.sync += [total.eq(total_next), result.eq(total_next)]
                 with m.If(last):
                     m.d.sync += total.eq(total.shape().const({"zero": 1}))
-        pipeline.valid, pipeline.ready = done, taken
+        pipeline.valid = done
 
         (code,) = pipeline.cut("encoded", code=exact_code(m, result, fmt))
-        m.d.comb += [
-            self.o.payload.code.eq(code),
-            self.o.valid.eq(pipeline.valid),
-            pipeline.ready.eq(self.o.ready),
-        ]
+        deliver(m, self.i, self.o, enable=enable, result=code, valid=pipeline.valid)
         return m
 
     def _lead(self, m: Module, scale: Value, a: data.View, b: data.View, lane: int) -> Value:

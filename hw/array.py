@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from positcore.hw.decode import Decoder
 from positcore.hw.parameters import check_dsp, check_size, check_spec, check_stages
-from positcore.hw.pipeline import Pipeline, connect_streams
+from positcore.hw.pipeline import Pipeline, deliver
 from positcore.hw.quire import QuireAccumulator
 from positcore.hw.quire_path import QuirePath
 from positcore.hw.quire_rounder import SumRounder
@@ -94,7 +94,9 @@ class SystolicArray(wiring.Component):
             m.d.sync += gap.eq(gap - 1)
         path = ArrayPath(self.spec, self.rows, self.columns, self.stages, dsp=self.dsp)
         m.d.comb += Value.cast(path.i).eq(Value.cast(item.payload))
-        connect_streams(m, path, item, self.o)
+        m.submodules.path = path
+        m.d.comb += path.i_valid.eq(item.valid)
+        deliver(m, item, self.o, enable=path.enable, result=path.o, valid=path.o_valid)
         return m
 
 

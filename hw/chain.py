@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from positcore.hw.decode import Decoder
 from positcore.hw.parameters import check_dsp, check_spec, check_stages
-from positcore.hw.pipeline import Pipeline
+from positcore.hw.pipeline import Pipeline, deliver
 from positcore.hw.product import significand_product
 from positcore.hw.raw import RawLayout, significand
 from positcore.hw.rounder import RawRounder, exact_code
@@ -31,7 +31,7 @@ class ChainMac(wiring.Component):
     The accumulator stays decoded: a loop of one cycle aligns, adds, normalizes and rounds in the raw form. All
     else, the product included, lies before it or after it. Throughput is one term a cycle, and one result a cycle where
     the consumer takes them; latency is 1 + `stages` cycles from the last term to its result. Where the consumer
-    stalls, so do the terms, and nothing is lost. Reset drops what was begun.
+    stalls, terms go in until two results wait, and nothing is lost. Reset drops what was begun.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ class ChainMac(wiring.Component):
         """The logic, from submodules."""
         m = Module()
         spec, fmt = self.spec, self.spec.out
-        pipeline = Pipeline(m, self.CUTS, self.stages, valid=self.i.valid, ready=self.i.ready)
+        enable = Signal()
+        pipeline = Pipeline(m, self.CUTS, self.stages, valid=self.i.valid, enable=enable)
         m.submodules.decode_a = decode_a = Decoder(spec.a)
         m.submodules.decode_b = decode_b = Decoder(spec.b)
         m.d.comb += [decode_a.code.eq(self.i.payload.a), decode_b.code.eq(self.i.payload.b)]
@@ -93,26 +94,21 @@ class ChainMac(wiring.Component):
             term = unrounded
         term, last = pipeline.cut("term", term=term, last=last)
 
-        # The accumulator, and the sum of a finished dot product until it is taken.
+        # The accumulator, and the sum of a finished dot product.
         total = Signal(RawLayout.of(fmt), init={"zero": 1})
         total_next, result = Signal.like(total, name="total_next"), Signal(RawLayout.of(fmt), reset_less=True)
-        done, taken = Signal(), Signal()
+        done = Signal()
         m.submodules.round_sum = self._round(m, self._sum(m, term, total), total_next)
-        m.d.comb += pipeline.ready.eq(~done | taken)
-        with m.If(pipeline.ready):
+        with m.If(enable):
             m.d.sync += done.eq(pipeline.valid & last)
             with m.If(pipeline.valid):
                 m.d.sync += [total.eq(total_next), result.eq(total_next)]
                 with m.If(last):
                     m.d.sync += total.eq(total.shape().const({"zero": 1}))
-        pipeline.valid, pipeline.ready = done, taken
+        pipeline.valid = done
 
         (code,) = pipeline.cut("encoded", code=exact_code(m, result, fmt))
-        m.d.comb += [
-            self.o.payload.code.eq(code),
-            self.o.valid.eq(pipeline.valid),
-            pipeline.ready.eq(self.o.ready),
-        ]
+        deliver(m, self.i, self.o, enable=enable, result=code, valid=pipeline.valid)
         return m
 
     def _round(self, m: Module, unrounded: data.View, rounded: data.View) -> RawRounder:

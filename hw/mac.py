@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from positcore.hw.parameters import check_dsp, check_lanes, check_spec, check_stages
-from positcore.hw.pipeline import connect_streams
+from positcore.hw.pipeline import deliver
 from positcore.hw.quire_path import QuirePath
 from positcore.mac import MacSpec
 
@@ -65,7 +65,9 @@ class QuireMac(wiring.Component):
         m.d.comb += [
             path.i.a[0].eq(term.a), path.i.b[0].eq(term.b), path.i.read.eq(term.last), path.i.clear.eq(term.last)
         ]  # fmt: skip
-        connect_streams(m, path, self.i, self.o)
+        m.submodules.path = path
+        m.d.comb += path.i_valid.eq(self.i.valid)
+        deliver(m, self.i, self.o, enable=path.enable, result=path.o, valid=path.o_valid)
         return m
 
 
@@ -123,5 +125,7 @@ class QuireDot(wiring.Component):
         m.d.comb += [
             path.i.a.eq(terms.a), path.i.b.eq(terms.b), path.i.read.eq(terms.last), path.i.clear.eq(terms.last)
         ]  # fmt: skip
-        connect_streams(m, path, self.i, self.o)
+        m.submodules.path = path
+        m.d.comb += path.i_valid.eq(self.i.valid)
+        deliver(m, self.i, self.o, enable=path.enable, result=path.o, valid=path.o_valid)
         return m

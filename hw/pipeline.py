@@ -1,4 +1,4 @@
-"""`Pipeline`: registers at chosen cuts of a data path; `connect_streams`: such a path between two streams."""
+"""`Pipeline`: registers at chosen cuts of a data path; `deliver`: the end of such a path between two streams."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from amaranth.hdl import *
 from amaranth.lib import data
 
-__all__ = ["Pipeline", "connect_streams"]
+__all__ = ["Pipeline", "deliver"]
 
 
 class Pipeline:
     """Cuts a data path at the first `stages` of its named cuts, and nowhere else.
 
     What is computed does not depend on the number of stages. The registers load in each cycle, or in those of
-    `enable`. With a handshake, a stage loads where it is empty or its successor takes what it holds.
+    `enable`.
 
     Parameters
     ----------
@@ -27,8 +27,6 @@ class Pipeline:
     valid : Value, optional
         Whether there is an item at the input of the path; `self.valid` is the same at the last cut made, cleared by
         reset.
-    ready : Signal, optional
-        The handshake at the input, with `valid`; after the last cut, `self.ready` is for the caller to drive.
     enable : Value, optional
         The cycles in which the path moves, as a whole.
     """
@@ -40,11 +38,9 @@ class Pipeline:
         stages: int,
         *,
         valid: Value | None = None,
-        ready: Signal | None = None,
         enable: Value | None = None,
     ):
         self.valid: Any = valid
-        self.ready: Any = ready
         self._enable = enable
         self._m = m
         self._active = frozenset(cuts[:stages])
@@ -64,13 +60,7 @@ class Pipeline:
             full = Signal(name=f"{cut}_valid")
             loads.append(full.eq(self.valid))
             self.valid = full
-        if self.ready is not None:
-            ready = Signal(name=f"{cut}_ready")
-            self._m.d.comb += self.ready.eq(~full | ready)
-            with self._m.If(self.ready):
-                self._m.d.sync += loads
-            self.ready = ready
-        elif self._enable is None:
+        if self._enable is None:
             self._m.d.sync += loads
         else:
             with self._m.If(self._enable):
@@ -82,8 +72,8 @@ class Pipeline:
         return cut in self._active
 
 
-def connect_streams(m: Module, path: Any, i: Any, o: Any) -> None:
-    """Put a data path between two streams, as the submodule `path`; its input payload is for the caller to drive.
+def deliver(m: Module, i: Any, o: Any, *, enable: Signal, result: Any, valid: Value) -> None:
+    """End a data path between two streams: its results go to `o`, and `enable` says when it moves.
 
     The path stands still while a result at its end cannot leave. One result more is kept beside it, so that
     `i.ready` depends on registers alone, and items go in as long as less than two results wait. Where the consumer
@@ -93,22 +83,23 @@ def connect_streams(m: Module, path: Any, i: Any, o: Any) -> None:
     ----------
     m : Module
         Receives the logic.
-    path : wiring.Component
-        With members `o`, the payload of its results, `i_valid` and `o_valid`, and `enable`: the cycles in which it
-        moves. Reset must clear what becomes `o_valid`.
     i, o : stream interfaces
-        The input and the output, which has the payload of the path.
+        The input, whose payload and `valid` are for the caller to read, and the output.
+    enable : Signal
+        Driven here: the cycles in which every register of the path loads.
+    result : Value or View
+        What is at the end of the path, of the width of the output's payload.
+    valid : Value
+        Whether there is a result; reset must clear it.
     """
     waits = Signal(name="waits")  # a result is kept
-    kept = Signal.like(Value.cast(path.o), name="kept", reset_less=True)
-    m.submodules.path = path
+    kept = Signal.like(Value.cast(result), name="kept", reset_less=True)
     m.d.comb += [
-        path.enable.eq(~(waits & path.o_valid)),
-        path.i_valid.eq(i.valid),
-        i.ready.eq(path.enable),
-        Value.cast(o.payload).eq(Mux(waits, kept, path.o)),
-        o.valid.eq(waits | path.o_valid),
+        enable.eq(~(waits & valid)),
+        i.ready.eq(enable),
+        Value.cast(o.payload).eq(Mux(waits, kept, result)),
+        o.valid.eq(waits | valid),
     ]
     m.d.sync += waits.eq(o.valid & ~o.ready)
     with m.If(~waits):
-        m.d.sync += kept.eq(path.o)
+        m.d.sync += kept.eq(result)

@@ -7,7 +7,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from positcore.hw.parameters import check_dsp, check_spec, check_stages
-from positcore.hw.pipeline import Pipeline, connect_streams
+from positcore.hw.pipeline import Pipeline, deliver
 from positcore.hw.quire_path import QuirePath
 from positcore.mac import MacSpec
 from positcore.rational import round_fraction
@@ -82,7 +82,9 @@ class QuireUnit(wiring.Component):
         m = Module()
         path = QuireOperations(self.spec, self.i.payload.shape(), self.stages, dsp=self.dsp)
         m.d.comb += Value.cast(path.i).eq(Value.cast(self.i.payload))
-        connect_streams(m, path, self.i, self.o)
+        m.submodules.path = path
+        m.d.comb += path.i_valid.eq(self.i.valid)
+        deliver(m, self.i, self.o, enable=path.enable, result=path.o, valid=path.o_valid)
         return m
 
 

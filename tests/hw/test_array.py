@@ -52,7 +52,7 @@ def tiles_of(spec, rows, columns, depths, rng):
 
 def run(design, depths, seed=0, **stalls):
     a, b, last, want = tiles_of(design.spec, design.rows, design.columns, depths, np.random.default_rng(seed))
-    native = NativeStream(design, optimize="-O1")
+    native = NativeStream(design, optimize="-O0")
     got, cycles = native.run({"a": a, "b": b, "last": last}, len(want), seed=seed, **stalls)
     n = design.spec.out.n
     codes = np.asarray(got["code"]).reshape(len(want), -1)
@@ -74,7 +74,7 @@ def test_tiles_back_to_back(stages):
 
 
 @pytest.mark.parametrize(
-    "shape", ordinary([(1, 3), (1, 1), (4, 1), (3, 2), (2, 5)], lambda shape: shape == (1, 3)), ids=str
+    "shape", ordinary([(1, 3), (1, 1), (4, 1), (3, 2), (2, 5)], lambda shape: shape == (1, 1)), ids=str
 )
 def test_shapes(shape):
     run(ArrayDesign(MIXED, *shape, 5), [1, 2, 5, 3, 40, 1, 9], seed=3, valid_share=200, ready_share=150)

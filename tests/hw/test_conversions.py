@@ -118,6 +118,7 @@ def test_round_every_code_to_an_integral_one(fmt):
         assert value_of(fmt, got[code]) == (None if x is None else round(x)), code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("bits", [8, 32])
@@ -181,6 +182,7 @@ def float_value(name, bits):
     return -magnitude if bits >> (exponent_bits + width) else magnitude
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
 @pytest.mark.parametrize("name", FLOATS)
 def test_every_code_to_a_float(name, fmt):

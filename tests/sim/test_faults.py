@@ -114,13 +114,9 @@ def test_swapped_operands():
 
 
 @pytest.mark.parametrize("unit", ["encode", "add"])
-def test_truncation_for_rounding(unit):
-    caught(
-        unit,
-        alter=text_fault(
-            r"(cell \$add \S+\s(?:\s+parameter.*\n)+\s+connect \\A \{ \\raw .*\n\s+connect \\B) \S+( \[0\])?", r"\1 1'0"
-        ),
-    )
+def test_truncation_for_rounding(monkeypatch, unit):
+    monkeypatch.setattr(encode, "increment", lambda m, value, by, *, name: value)
+    caught(unit)
 
 
 def test_accumulator_does_not_restart(monkeypatch):
