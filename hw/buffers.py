@@ -1,6 +1,8 @@
-"""`ReplayBuffer`: rows in a ring of block RAM, read once or several times in order."""
+"""`ReplayBuffer`: rows in a ring of block RAM, read once or several times in order; and `SkidBuffer`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from amaranth.hdl import *
 from amaranth.lib import memory, stream, wiring
@@ -9,7 +11,7 @@ from amaranth.utils import exact_log2
 
 from positcore.hw.parameters import check_width
 
-__all__ = ["ReplayBuffer", "check_depth"]
+__all__ = ["ReplayBuffer", "SkidBuffer", "check_depth"]
 
 MOST_ROWS = 1 << 16
 
@@ -80,23 +82,66 @@ class ReplayBuffer(wiring.Component):
             Signal(address_bits + 1, name=name) for name in ("written", "next_read", "oldest")
         )
         full = Signal()
+        freed = Signal()  # a row that nobody needs again: the oldest one
         m.d.comb += [
-            full.eq(written ^ oldest == self.depth),
             self.i.ready.eq(~full),
             write.en.eq(self.i.valid & ~full),
             write.addr.eq(written[:-1]),
             write.data.eq(self.i.payload),
-            self.available.eq(next_read != written),
             self.stuck.eq(full & ~self.available),
             read.addr.eq(next_read[:-1]),
             # The second condition always holds. It is there for synthesis tools, which cannot know that otherwise.
             read.en.eq(self.read & ~(write.en & (write.addr == read.addr))),
             self.row.eq(read.data),
+            freed.eq(self.read & ~self.keep),
         ]
+        # Whether the pointers are going to meet is compared before it is known who moves.
         with m.If(write.en):
             m.d.sync += written.eq(written + 1)
+        with m.If(freed):
+            m.d.sync += [oldest.eq(next_read + 1), full.eq(0)]
+        with m.Elif(write.en):
+            m.d.sync += full.eq((written - oldest)[: len(written)] == self.depth - 1)
         with m.If(self.read):
             m.d.sync += next_read.eq(Mux(self.rewind, oldest, next_read + 1))
-            with m.If(~self.keep):
-                m.d.sync += oldest.eq(next_read + 1)
+        with m.If(write.en | (self.read & self.rewind)):
+            m.d.sync += self.available.eq(1)
+        with m.Elif(self.read):
+            m.d.sync += self.available.eq((next_read + 1)[: len(written)] != written)
+        return m
+
+
+class SkidBuffer(wiring.Component):
+    """Two registers in a stream, between which neither `valid` nor `ready` is a path. One item a cycle, latency 1.
+
+    Parameters
+    ----------
+    shape : shape-like
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+    o : Out(stream.Signature(shape))
+    """
+
+    def __init__(self, shape: Any):
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: object) -> Module:
+        """The register at the output, and one for what comes while that is held."""
+        m = Module()
+        spare = Signal.like(self.i.payload, name="spare", reset_less=True)
+        spared = Signal()
+        m.d.comb += self.i.ready.eq(~spared)
+        with m.If(self.o.ready | ~self.o.valid):
+            m.d.sync += [
+                self.o.payload.eq(Mux(spared, spare, self.i.payload)),
+                self.o.valid.eq(spared | self.i.valid),
+                spared.eq(0),
+            ]
+        with m.Elif(self.i.valid & ~spared):
+            m.d.sync += spared.eq(1)
+        with m.If(~spared):
+            m.d.sync += spare.eq(self.i.payload)
         return m
