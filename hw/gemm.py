@@ -75,6 +75,11 @@ class Gemm(wiring.Component):
 
     cuts = staticmethod(SystolicArray.cuts)
 
+    @property
+    def latency(self) -> int:
+        """Cycles from a tile's last step in the array to its first row; buffers and buses add a few more."""
+        return self.columns + self.stages
+
     def elaborate(self, platform: object) -> Module:
         """Registers, sequencer, rings, array and the ring of results."""
         m = Module()

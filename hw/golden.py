@@ -19,7 +19,7 @@ from positcore.rational import round_fraction, value_of
 __all__ = [
     "CLEARING", "ROUNDING", "Arrays", "golden_abs", "golden_add", "golden_compare", "golden_convert", "golden_decode",
     "golden_div", "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
-    "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_quire",
+    "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_product", "golden_quire",
     "golden_round_to_int", "golden_sign", "golden_sqrt", "golden_sub", "golden_sums", "golden_to_float",
     "golden_to_int",
 ]  # fmt: skip
@@ -233,3 +233,8 @@ def golden_quire(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:
             else:
                 total += -x * y if operation in (3, 5) else x * y
     return {"code": np.array(results, spec.out.dtype)}
+
+
+def golden_product(spec: MacSpec, inputs: Arrays, *, rows: int, columns: int, depth: int) -> dict[str, NDArray[Any]]:
+    """The product of two matrices of codes, which does not depend on the array that computes it."""
+    return {"code": matmul(spec, inputs["a"], inputs["b"])}

@@ -16,6 +16,7 @@ from positcore.hw.divider import Divider, IterativeDivider
 from positcore.hw.encode import Encoder
 from positcore.hw.floats import FromFloat, ToFloat
 from positcore.hw.fma import FusedMultiplyAdd
+from positcore.hw.gemm import Gemm
 from positcore.hw.integers import FromInteger, IntegralRounder, ToInteger
 from positcore.hw.mac import QuireDot, QuireMac
 from positcore.hw.multiplier import Multiplier
@@ -34,7 +35,7 @@ __all__ = ["UNITS", "Kind", "Unit", "unit"]
 
 Builder = Callable[..., "wiring.Component"]
 Golden = Callable[..., "dict[str, NDArray[Any]]"]
-Kind = Literal["vector", "stream", "dot", "operations"]
+Kind = Literal["vector", "stream", "dot", "operations", "bus"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Unit:
         holds one item after another, and of a dot product's input `last` ends it.
     options : tuple of str
         The further fields of a `Design` that it has and that say what it computes: of bits, signed, float_format,
-        function, lanes.
+        function, lanes, rows, columns, depth.
     choices : tuple of str
         Those that say how, and change no bit: of radix, dsp.
     converts : bool
@@ -190,6 +191,13 @@ UNITS: dict[str, Unit] = {
             lambda spec, stages, dsp: QuireUnit(spec, stages=stages, dsp=dsp), (), 2, "operation",
             golden.golden_quire, choices=("dsp",), kind="operations", accumulators=(Quire,),
             all_cuts=lambda spec: QuireUnit.cuts(spec), latency=lambda spec, stages, dsp: 1 + stages,
+        ),
+        Unit(
+            "gemm", "products of matrices of any size, exact and rounded once, between AXI4-Streams",
+            lambda spec, stages, **more: Gemm(spec, stages=stages, **more), (), 2, "step", golden.golden_product,
+            ("rows", "columns", "depth"), choices=("dsp",), kind="bus", accumulators=(Quire,),
+            all_cuts=lambda spec, rows, columns, depth: Gemm.cuts(spec),
+            latency=lambda spec, stages, rows, columns, depth, dsp: columns + stages,
         ),
         _single("compare", "a < b, a <= b and a = b, NaR below everything", Comparator, 2, golden.golden_compare),
         _single("min", "the lesser of a and b; NaR, if one is", Minimum, 2, golden.golden_min),

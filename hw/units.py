@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from positcore.format import PositFormat
 from positcore.hw import golden
+from positcore.hw.buffers import check_depth
 from positcore.hw.parameters import (
     check_bits,
     check_dsp,
@@ -14,6 +15,7 @@ from positcore.hw.parameters import (
     check_function,
     check_lanes,
     check_signed,
+    check_size,
     check_spec,
     check_stages,
 )  # fmt: skip
@@ -26,7 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["UNITS", "Design", "Unit", "unit"]
 
-_FIELDS = ("bits", "signed", "float_format", "function", "lanes", "radix", "dsp")  # those that only some units have
+_FIELDS = (
+    "bits",
+    "signed",
+    "float_format",
+    "function",
+    "lanes",
+    "rows",
+    "columns",
+    "depth",
+    "radix",
+    "dsp",
+)  # those that only some units have
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,10 @@ class Design:
         function: exp, tanh, sigmoid or another function that has tables.
     lanes : int, optional
         dot: products in each cycle, 1..64; of an `Aligned` accumulator as many as it says.
+    rows, columns : int, optional
+        gemm: the shape of its array, 1..64 each.
+    depth : int, optional
+        gemm: rows of each operand's buffer, a power of two, 256 unless told.
     radix : int, optional
         div-iterative and sqrt-iterative: 2, as it is unless told, or 4; it changes no bit.
     dsp : bool, optional
@@ -72,6 +89,9 @@ class Design:
     float_format: str | None = None
     function: str | None = None
     lanes: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    depth: int | None = None
     radix: int | None = None
     dsp: bool | None = None
 
@@ -106,6 +126,10 @@ class Design:
             return check_function(name, spec.out, value)
         if field == "lanes":
             return check_lanes(name, spec.accumulator.lanes if _fixed(value, spec) else value, spec)  # type: ignore[union-attr]
+        if field in ("rows", "columns"):
+            return check_size(name, field, value)
+        if field == "depth":
+            return check_depth(name, 256 if value is None else value)
         if field == "radix":
             digits_per_cycle(name, 2 if value is None else value)
             return 2 if value is None else value
@@ -149,10 +173,11 @@ class Design:
 
     @property
     def variety(self) -> str:
-        """What its options say in a word, such as int32, bfloat16, tanh or lanes4; empty if there are none."""
+        """What its options say in a word, such as int32, bfloat16, tanh, lanes4 or 8x8x256; empty if there are none."""
         integer = f"{'int' if self.signed else 'uint'}{self.bits}" if self.bits else ""
         lanes = f"lanes{self.lanes}" if self.lanes and not isinstance(self.spec.accumulator, Aligned) else ""
-        return integer or self.float_format or self.function or lanes
+        array = f"{self.rows}x{self.columns}x{self.depth}" if self.rows else ""
+        return integer or self.float_format or self.function or lanes or array
 
     @property
     def manner(self) -> tuple[str, ...]:
@@ -164,7 +189,8 @@ class Design:
     def spec_text(self) -> str:
         """The spec in words: that of a unit that sums products, or the formats and parameters of any other one."""
         if self.unit.accumulators:
-            return f"{self.spec}, {self.lanes} lanes" if self.variety else str(self.spec)
+            array = f", {self.rows} × {self.columns} cells, {self.depth} steps" if self.rows else ""
+            return f"{self.spec}, {self.lanes} lanes" if self.lanes and self.variety else f"{self.spec}{array}"
         formats = f"{self.spec.a} → {self.spec.out}" if self.unit.converts else str(self.spec.out)
         return f"{formats}, {self.variety}" if self.variety else formats
 
@@ -206,6 +232,8 @@ class Design:
             words.append(f"--carry-bits {accumulator.carry_bits}")
         if self.lanes and not isinstance(accumulator, Aligned):
             words.append(f"--lanes {self.lanes}")
+        if self.rows:
+            words.append(f"--rows {self.rows} --columns {self.columns} --depth {self.depth}")
         if self.bits:
             words.append(f"--bits {self.bits}" + ("" if self.signed else " --unsigned"))
         if self.float_format:

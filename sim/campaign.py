@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from positcore.errors import MismatchError
 from positcore.format import PositFormat
+from positcore.hw.driver import GemmDriver
 from positcore.hw.emit import FlatUnit, Port, unit_ports
 from positcore.hw.golden import CLEARING, ROUNDING
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
 from positcore.sim.directed import all_inputs, directed_inputs, domain_bits, random_dots, random_operations
+from positcore.sim.gemm import NativeGemm
 from positcore.sim.report import Mismatch, describe
 from positcore.sim.stream import NativeStream
 from positcore.sim.vectors import VectorUnit
@@ -154,6 +156,11 @@ def verify(
             raise ValueError(f"verify: {unit} takes lists of operations; use vectors and a seed")
         total, exhaustive = vectors or DEFAULT_VECTORS, False
         batches = _operation_batches(NativeStream(design, optimize=optimize, alter=alter), total, seed)
+    elif design.unit.kind == "bus":
+        if exhaustive:
+            raise ValueError(f"verify: {unit} takes matrices of any size; use vectors and a seed")
+        total, exhaustive = vectors or DEFAULT_DOTS, False
+        batches = _product_batches(design, NativeGemm(design.component(), optimize=optimize, alter=alter), total, seed)
     else:
         bits = domain_bits(_operand_ports(design))
         if exhaustive and bits > EXHAUSTIVE_BITS:
@@ -169,7 +176,8 @@ def verify(
     for count, mismatch in batches:
         seconds = time.perf_counter() - start
         if mismatch is not None:
-            path = write_waveform(design, mismatch, Path(waveforms)) if waveforms is not None else None
+            shown = waveforms is not None and design.unit.kind != "bus"
+            path = write_waveform(design, mismatch, Path(waveforms or ".")) if shown else None
             raise MismatchError(describe(design, mismatch, path, None if exhaustive else seed, total))
         compared += count
         if progress is not None:
@@ -190,6 +198,9 @@ def _operand_ports(design: Design) -> tuple[Port, ...]:
 
 def _warm_up(design: Design) -> None:
     """Let the golden model's compiled kernels load before the clock starts."""
+    if design.unit.kind == "bus":
+        design.golden({name: np.ones((1, 1), np.uint8) for name in ("a", "b")})
+        return
     shape = (1, design.terms) if design.terms > 1 else 1
     design.golden({port.name: np.ones(shape, np.uint8) for port in _operand_ports(design)})
 
@@ -293,3 +304,30 @@ def _operation_batches(unit: NativeStream, total: int, seed: int) -> Iterator[tu
                 want={"code": int(want["code"][at])},
             )
         yield len(operation), first
+
+
+def _product_batches(design: Design, gemm: NativeGemm, total: int, seed: int) -> Iterator[tuple[int, Mismatch | None]]:
+    """Products of random shapes, K up to more than twice the buffers, each at another pace, until so many outputs."""
+    spec, driver, compared = design.spec, GemmDriver(gemm), 0
+    for index in itertools.count():
+        if compared >= total:
+            return
+        rng = np.random.default_rng([seed, index])
+        gemm.pace(seed + index, **{name: int(rng.choice([60, 128, 256])) for name in ("a", "b", "results", "bus")})
+        m, n = int(rng.integers(1, 3 * driver.rows + 2)), int(rng.integers(1, 3 * driver.columns + 2))
+        k = int(rng.integers(1, rng.choice([driver.depth // 2 + 2, 2 * driver.depth + 4])))
+        a, b, _ = random_dots(spec, max(m, n), rng, longest=k)
+        a = np.resize(rng.permutation(a.ravel()), (m, k)).astype(spec.a.dtype)
+        b = np.resize(rng.permutation(b.ravel()), (k, n)).astype(spec.b.dtype)
+        got, want = driver.matmul(a, b), design.golden({"a": a, "b": b})["code"]
+        differs = got != want
+        first = None
+        if differs.any():
+            row, column = np.argwhere(differs)[0]
+            first = Mismatch(
+                inputs={"a": a[row].tolist(), "b": b[:, column].tolist()},
+                got={"code": int(got[row, column])},
+                want={"code": int(want[row, column])},
+            )
+        compared += want.size
+        yield want.size, first

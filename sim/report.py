@@ -92,7 +92,7 @@ def _expression(design: Design, mismatch: Mismatch) -> str:
         return f'{start}print(pc.{function}(pc.{spec.out!r}, {operands}))"'
     if name == "convert":
         return f'{start}print(pc.convert(pc.{spec.a!r}, pc.{spec.out!r}, {mismatch.inputs["a"][0]}))"'
-    if design.unit.kind == "dot":
+    if design.unit.kind in ("dot", "bus"):
         made = f"pc.MacSpec((pc.{spec.a!r}, pc.{spec.b!r}), pc.{spec.out!r}, pc.{spec.accumulator!r})"
         return f'{start}print(pc.dot({made}, {mismatch.inputs["a"]}, {mismatch.inputs["b"]}))"'
     return ""

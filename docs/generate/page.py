@@ -32,10 +32,13 @@ _OPTIONS = {
     "float_format": "`--float F`: float16, bfloat16 or float32",
     "function": "`--function F`: exp, log, tanh, sigmoid, …; formats of n ≤ 16",
     "lanes": "`--lanes L`: products in a chunk",
+    "rows": "`--rows R`: rows of the array, 1..64",
+    "columns": "`--columns C`: columns of the array, 1..64",
+    "depth": "`--depth D`: rows of each operand's buffer, a power of two (256)",
     "radix": "`--radix 2` or `4`: one or two binary digits a cycle",
     "dsp": "`--dsp`: multipliers are left to the tool, which takes DSP blocks for them",
 }
-_FIRST_WORDS = {"vector": "none: a fixed latency"}
+_FIRST_WORDS = {"vector": "none: a fixed latency", "bus": "AXI4-Stream, AXI4-Lite"}
 
 
 def design_of(unit: Unit, fmt: pc.PositFormat, stages: int = 0) -> Design:

@@ -24,11 +24,11 @@ def add_design(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
     parser.add_argument(
         "--second-format", type=format_argument, metavar="n,es",
-        help="mac, dot: the format of the second operand, if it is another",
+        help="mac, dot, quire, gemm: the format of the second operand, if it is another",
     )  # fmt: skip
     parser.add_argument(
         "--output-format", type=format_argument, metavar="n,es",
-        help="mac, dot, convert: the format of the result, if it is another",
+        help="mac, dot, quire, gemm, convert: the format of the result, if it is another",
     )  # fmt: skip
     parser.add_argument(
         "--accumulator", type=accumulator_argument, metavar="A",
@@ -37,9 +37,12 @@ def add_design(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--carry-bits", type=int, metavar="C",
-        help="mac, dot: headroom of the quire; 2^C - 1 products cannot overflow it (31)",
+        help="mac, dot, quire, gemm: headroom of the quire; 2^C - 1 products cannot overflow it (31)",
     )  # fmt: skip
     parser.add_argument("--lanes", type=int, metavar="L", help="dot: products in each cycle")
+    parser.add_argument("--rows", type=int, metavar="R", help="gemm: rows of the array")
+    parser.add_argument("--columns", type=int, metavar="C", help="gemm: columns of the array")
+    parser.add_argument("--depth", type=int, metavar="D", help="gemm: rows of each operand's buffer (256)")
     parser.add_argument("--bits", type=int, metavar="W", help="from-int, to-int: the integer's width, 8, 16, 32 or 64")
     parser.add_argument(
         "--unsigned", action="store_const", const=True, help="from-int, to-int: the integer has no sign"
@@ -79,6 +82,7 @@ def design_of(args: argparse.Namespace, *, dsp: bool | None = None) -> Design:
     own = {
         "--bits": ("bits", args.bits), "--unsigned": ("signed", signed), "--float": ("float_format", args.float),
         "--function": ("function", args.function), "--lanes": ("lanes", args.lanes), "--radix": ("radix", args.radix),
+        "--rows": ("rows", args.rows), "--columns": ("columns", args.columns), "--depth": ("depth", args.depth),
         "--dsp": ("dsp", dsp),
     }  # fmt: skip
     given = {option: field for option, (field, value) in own.items() if value is not None}

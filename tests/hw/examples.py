@@ -11,6 +11,7 @@ OPTIONS = {
     "to-float": {"float_format": "bfloat16"},
     "function": {"function": "tanh"},
     "dot": {"lanes": 3},
+    "gemm": {"rows": 2, "columns": 3, "depth": 8},
 }
 
 
