@@ -37,7 +37,7 @@ def test_matrices_have_no_exhaustive_list():
 
 
 def test_the_shape_is_checked():
-    with pytest.raises(TypeError, match="gemm: rows must be an integer in 1..64, not None"):
+    with pytest.raises(TypeError, match=r"gemm: rows must be an integer in 1..64, not None"):
         verify("gemm", F4)
-    with pytest.raises(ValueError, match="gemm: columns must be an integer in 1..64, not 0"):
+    with pytest.raises(ValueError, match=r"gemm: columns must be an integer in 1..64, not 0"):
         verify("gemm", F4, rows=2, columns=0)
