@@ -213,8 +213,8 @@ def golden_quire(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """The codes that a quire gives to a list of operations, one for each that rounds, from exact integers."""
     weight = spec.accumulator_fraction_bits
     tables = [
-        {code: None if code == fmt.nar else int(value_of(fmt, code) * (1 << fmt.max_scale)) for code in set(codes)}
-        for fmt, codes in ((spec.a, np.asarray(inputs["a"]).tolist()), (spec.b, np.asarray(inputs["b"]).tolist()))
+        {code: _quire_units(fmt, code) for code in set(np.asarray(inputs[name]).tolist())}
+        for fmt, name in ((spec.a, "a"), (spec.b, "b"))
     ]
     one = 1 << spec.b.max_scale
     total: int | None = 0
@@ -233,6 +233,12 @@ def golden_quire(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:
             else:
                 total += -x * y if operation in (3, 5) else x * y
     return {"code": np.array(results, spec.out.dtype)}
+
+
+def _quire_units(fmt: PositFormat, code: int) -> int | None:
+    """The value of a code as a multiple of 2^−max_scale; None for NaR."""
+    value = value_of(fmt, code)
+    return None if value is None else int(value * (1 << fmt.max_scale))
 
 
 def golden_product(spec: MacSpec, inputs: Arrays, *, rows: int, columns: int, depth: int) -> dict[str, NDArray[Any]]:

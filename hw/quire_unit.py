@@ -15,7 +15,7 @@ from positcore.rational import round_fraction
 __all__ = ["QuireOperation", "QuireUnit"]
 
 
-class QuireOperation(enum.Enum, shape=3):
+class QuireOperation(enum.Enum, shape=3):  # type: ignore[call-arg]
     """What an item of `QuireUnit` does; in brackets the standard's name."""
 
     CLEAR = 0  # quire <- 0
@@ -103,8 +103,9 @@ class QuireOperations(wiring.Component):
         spec, enable = self.spec, self.enable
         pipeline = Pipeline(m, QuireUnit.cuts(spec), self.stages, valid=self.i_valid, enable=enable)
         operation = self.i.operation
-        one = {kind.name: Signal(name=f"is_{kind.name.lower()}") for kind in QuireOperation}
-        m.d.comb += [one[kind.name].eq(operation == kind) for kind in QuireOperation]
+        kinds: dict[str, QuireOperation] = dict(QuireOperation.__members__)
+        one = {name: Signal(name=f"is_{name.lower()}") for name in kinds}
+        m.d.comb += [one[name].eq(operation == kind) for name, kind in kinds.items()]
 
         # Whether the quire is the negative of what the accumulator holds.
         negated = Signal()

@@ -36,7 +36,7 @@ class GemmReport:
     resets: int
 
 
-def gemm_verilog(spec: MacSpec, **parameters: int) -> str:
+def gemm_verilog(spec: MacSpec, **parameters: Any) -> str:
     """The Verilog of a module `gemm` with these parameters of `Gemm`."""
     flat = FlatUnit(Gemm(spec, **parameters))
     return emit_modules(flat, "gemm", flat.signals)
