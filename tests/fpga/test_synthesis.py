@@ -11,6 +11,7 @@ from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
 from tests.fpga.recorded import PATH, statistics
+from tests.yosys import prepare
 
 DESIGN = Design.of("mul", pc.PositFormat(8, 2))
 
@@ -181,6 +182,7 @@ def test_written_whole_or_not_at_all(yosys, tmp_path, monkeypatch):
 
 @pytest.mark.synth
 def test_a_real_synthesis(monkeypatch, tmp_path):
+    prepare()
     monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
     report = synthesize(DESIGN, "ecp5")
     assert report.flip_flops == report.wrapper_flip_flops == 24

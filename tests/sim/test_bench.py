@@ -47,7 +47,7 @@ def test_other_units():
     [
         (r"\(i_last \?", "(1'b0 ?", r"dot product \d+: RTL \d+ != golden \d+"),
         (r"(?<!//     )\.o_valid +\(o_valid\)", ".o_valid ()", "an output is undefined"),
-        (r"o_valid <= i_valid", "o_valid <= 1'b1 | i_valid", r"a result more|RTL \d+ != golden|became"),
+        (r"done <= i_valid & i_last", "done <= i_valid | i_last", r"a result more|RTL \d+ != golden|became"),
     ],
 )
 def test_planted_faults(fault, replacement, message):

@@ -24,7 +24,7 @@ def caught(unit, spec=F8, error=pc.MismatchError, **options):
     if unit == "mac":
         options = {"vectors": 5000} | options
     with pytest.raises(error):
-        verify(unit, spec, waveforms=None, optimize="-O1", **options)
+        verify(unit, spec, waveforms=None, optimize="-O0", **options)
 
 
 def override(monkeypatch, component, statement):
