@@ -29,7 +29,7 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", ordinary(SPECS, lambda spec: spec.a.n < 32), ids=format_id)
+@pytest.mark.parametrize("spec", ordinary(SPECS, set(SPECS[3:9:2] + SPECS[:2]).__contains__), ids=format_id)
 def test_dot_products(spec):
     assert verify("mac", spec, vectors=20_000, seed=4, waveforms=None, optimize="-O1").vectors == 20_000
 
