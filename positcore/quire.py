@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from positcore.codec import check_codes
+from positcore.codec import check_codes, decode
 from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 from positcore.text import to_text
 from positcore.threads import run_split
-from positcore.words import add_products, add_rows, find_nar, negate_rows, read_rows, sum_rows
+from positcore.words import add_dots, add_products, add_rows, find_nar, join_digits, negate_rows, read_rows, sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -221,6 +221,35 @@ class QuireArray:
         """Subtract exact products; as `add_product`."""
         return self._add_products("subtract_product", a, b, negative=True)
 
+    def add_matmul(self, a: ArrayLike, b: ArrayLike) -> Self:
+        """Add the matrix product of codes (M, K) and (K, N) to quires (M, N), exactly; NaR as in `add_product`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an operand is no array of codes, or the shapes do not fit.
+        """
+        spec, spare, point = self._spec, self._spare, self.fraction_bits
+        left = check_codes(spec.a, a, "QuireArray.add_matmul")
+        right = check_codes(spec.b, b, "QuireArray.add_matmul")
+        shapes = left.shape, right.shape, self.shape
+        if [len(shape) for shape in shapes] != [2, 2, 2] or shapes[0] + shapes[1] != (
+            self.shape[0], left.shape[1], left.shape[1], self.shape[1],
+        ):  # fmt: skip
+            raise ValueError(
+                f"QuireArray.add_matmul: operands of shapes {left.shape} and {right.shape} do not make a product of "
+                f"the quires' shape {self.shape}"
+            )
+        if not left.shape[1]:
+            return self
+        short = spec.a.significand_bits + spec.b.significand_bits <= 27
+        x, yt = decode(spec.a, left), np.ascontiguousarray(decode(spec.b, right).T)
+        nar, words = np.isnan(yt).any(1), np.ascontiguousarray(self._words)
+        grain = max(1, _GRAIN // max(1, yt.size))
+        run_split(lambda i, j: add_dots(words[i:j], spare, point, x[i:j], yt, nar, short), len(words), grain)
+        self._words[...] = words
+        return self
+
     def add_quire(self, other: QuireArray) -> Self:
         """Add quires.
 
@@ -258,6 +287,41 @@ class QuireArray:
         terms, out = terms.reshape(sums.size, count, width), sums._rows()
         run_split(lambda i, j: sum_rows(terms[i:j], self._spare, out[i:j]), len(out), max(1, _GRAIN // max(1, count)))
         return sums.reshape(tuple(1 if i in axes else n for i, n in enumerate(self.shape))) if keepdims else sums
+
+    # Exchange ------------------------------------------------------------------------------------
+
+    @property
+    def digits(self) -> NDArray[np.int64]:
+        """The quires as digits of 32 bits, least significant first, that may be added up before `from_digits`.
+
+        An array of the quires' shape with one dimension more: the words, the last one signed, then 1 for a NaR. Sums
+        of up to 2^31 such arrays, digit by digit, are the sums of the quires: what workers exchange.
+        """
+        nar, words = self.is_nar, self._words.astype(np.int64)
+        words[..., -1] = words[..., -1] << 32 >> 32
+        words[nar] = 0
+        return np.concatenate([words, nar[..., None].astype(np.int64)], axis=-1)
+
+    @classmethod
+    def from_digits(
+        cls, layout: PositFormat | MacSpec, digits: NDArray[np.int64], carry_bits: int | None = None
+    ) -> Self:
+        """The quires whose `digits`, or sums of digits, an array holds; NaR where any of the summed ones was.
+
+        Raises
+        ------
+        ValueError
+            If the array is not of int64, or its last dimension is not that of the layout's digits.
+        """
+        quires = cls(layout, np.shape(digits)[:-1], carry_bits)
+        if digits.dtype != np.int64 or digits.shape[-1] != quires._words.shape[-1] + 1:
+            raise ValueError(
+                f"QuireArray.from_digits: digits must be int64 with a last dimension of {quires._words.shape[-1] + 1}, "
+                f"not {digits.dtype} of shape {digits.shape}"
+            )
+        rows = quires._rows()
+        join_digits(rows, quires._spare, np.ascontiguousarray(digits).reshape(len(rows), -1))
+        return cls._of(quires._spec, rows.reshape(quires._words.shape))
 
     # Parts and copies ----------------------------------------------------------------------------
 

@@ -17,12 +17,12 @@ import numpy as np
 from positcore.jit import count_leading_zeros, float_bits, float_from_bits, kernel
 from positcore.odd import two_product
 
-__all__ = ["LIMBS", "accumulate", "exact_dots", "read"]
+__all__ = ["BINS", "LIMBS", "accumulate", "add_dot", "exact_dots", "propagate", "read"]
 
 _FRACTION = (1 << 52) - 1
 _LOW = (1 << 32) - 1
 LIMBS = 2046 // 32 + 4  # every float64 exponent, and headroom for 2^63 of the largest
-_BINS = 2048 // 16
+BINS = 2048 // 16
 _SHORT = 27  # bits that a number in a bin may have
 _SAFE = 1 << (53 - 15 - _SHORT)  # of them fit a bin: they are multiples of 2^(least exponent − 26), below 2^(that + 16)
 _UPPER = ~((1 << (53 - _SHORT)) - 1)  # the bits of a float64's first 27
@@ -47,7 +47,7 @@ def accumulate(limbs: Any, x: float) -> None:
 
 
 @kernel
-def _propagate(limbs: Any) -> None:
+def propagate(limbs: Any) -> None:
     """Pass the carries on: all limbs but the last end in 0 … 2^32 − 1, the last holds the sign."""
     carry = 0
     for i in range(limbs.size - 1):
@@ -60,12 +60,12 @@ def _propagate(limbs: Any) -> None:
 @kernel
 def read(limbs: Any) -> float:
     """The sum rounded to odd in float64. Afterwards limbs hold its magnitude: clear them before reuse."""
-    _propagate(limbs)
+    propagate(limbs)
     negative = limbs[limbs.size - 1] < 0
     if negative:
         for i in range(limbs.size):
             limbs[i] = -limbs[i]
-        _propagate(limbs)
+        propagate(limbs)
     top = limbs.size - 1
     while top >= 0 and limbs[top] == 0:
         top -= 1
@@ -90,7 +90,7 @@ def read(limbs: Any) -> float:
 @kernel
 def _put(bins: Any, x: float) -> None:
     """bins ← bins + x, exactly, for x of at most 27 bits and at most `_SAFE` numbers in a bin."""
-    bins[(float_bits(x) >> 56) & (_BINS - 1)] += x
+    bins[(float_bits(x) >> 56) & (BINS - 1)] += x
 
 
 @kernel
@@ -115,22 +115,27 @@ def _empty(bins: Any, limbs: Any) -> None:
 
 
 @kernel
+def add_dot(limbs: Any, bins: Any, x: Any, y: Any, short: bool) -> None:
+    """limbs ← limbs + Σ x[k]·y[k], exact; bins are zero before and after; `short` as in `exact_dots`."""
+    for start in range(0, x.size, _SAFE):
+        for k in range(start, min(start + _SAFE, x.size)):
+            p, q = np.float64(x[k]), np.float64(y[k])
+            if short:
+                _put(bins, p * q)
+            else:
+                _put_product(bins, p, q)
+        _empty(bins, limbs)
+
+
+@kernel
 def exact_dots(a: Any, bt: Any, bias: Any, rows: Any, columns: Any, short: bool, out: Any) -> None:
     """out[s] ← a[rows[s]] · bt[columns[s]] + bias[s], exact, rounded to odd.
 
     a (M, K) and bt (N, K) of floats; `short` where a product of two operands has at most 27 bits.
     """
-    limbs, bins = np.zeros(LIMBS, np.int64), np.zeros(_BINS)
+    limbs, bins = np.zeros(LIMBS, np.int64), np.zeros(BINS)
     for s in range(out.size):
-        i, j = rows[s], columns[s]
         limbs[:] = 0
         accumulate(limbs, bias[s])
-        for start in range(0, a.shape[1], _SAFE):
-            for k in range(start, min(start + _SAFE, a.shape[1])):
-                x, y = np.float64(a[i, k]), np.float64(bt[j, k])
-                if short:
-                    _put(bins, x * y)
-                else:
-                    _put_product(bins, x, y)
-            _empty(bins, limbs)
+        add_dot(limbs, bins, a[rows[s]], bt[columns[s]], short)
         out[s] = read(limbs)

@@ -12,8 +12,9 @@ import numpy as np
 
 from positcore.codec import decode_bits
 from positcore.jit import float_bits, float_from_bits, kernel
+from positcore.superaccumulator import BINS, LIMBS, add_dot, propagate
 
-__all__ = ["add_products", "add_rows", "find_nar", "negate_rows", "read_rows", "sum_rows"]
+__all__ = ["add_dots", "add_products", "add_rows", "find_nar", "join_digits", "negate_rows", "read_rows", "sum_rows"]
 
 _LOW = (1 << 32) - 1
 _FRACTION = (1 << 52) - 1
@@ -101,6 +102,39 @@ def add_products(
 
 
 @kernel
+def add_dots(words: Any, spare: int, point: int, a: Any, bt: Any, nar: Any, short: bool) -> None:
+    """words[i, j] ← words[i, j] + a[i] · bt[j], exact; `nar[j]` where bt[j] holds a NaR.
+
+    a (M, K) and bt (N, K) of floats; `short` where a product of two operands has at most 27 bits.
+    """
+    limbs, bins = np.zeros(LIMBS, np.int64), np.zeros(BINS)
+    shift = 1075 - point  # between the unit of the limbs, the least float64's, and that of the words
+    first, offset = shift >> 5, shift & 31
+    for i in range(words.shape[0]):
+        nar_row = False
+        for k in range(a.shape[1]):
+            nar_row |= a[i, k] != a[i, k]
+        for j in range(words.shape[1]):
+            row = words[i, j]
+            if _is_nar(row, spare):
+                continue
+            if nar_row or nar[j]:
+                _set_nar(row, spare)
+                continue
+            limbs[:] = 0
+            add_dot(limbs, bins, a[i], bt[j], short)
+            propagate(limbs)
+            carry = np.int64(0)
+            for k in range(row.size):
+                above = limbs[first + k + 1] if first + k + 1 < LIMBS else limbs[LIMBS - 1] >> 32
+                total = ((limbs[first + k] >> offset) | (above << (32 - offset))) & _LOW
+                total += np.int64(row[k]) + carry
+                row[k] = total & _LOW
+                carry = total >> 32
+            _wrap(row, spare)
+
+
+@kernel
 def add_rows(words: Any, spare: int, others: Any, negative: bool) -> None:
     """words[i] ← words[i] ± others[i]; one row of others serves all."""
     flip = _LOW if negative else 0
@@ -114,6 +148,22 @@ def add_rows(words: Any, spare: int, others: Any, negative: bool) -> None:
         carry = np.int64(1 if negative else 0)
         for k in range(row.size):
             total = np.int64(row[k]) + (np.int64(other[k]) ^ flip) + carry
+            row[k] = total & _LOW
+            carry = total >> 32
+        _wrap(row, spare)
+
+
+@kernel
+def join_digits(words: Any, spare: int, digits: Any) -> None:
+    """words[i] ← Σ digits[i, k]·2^32k over all columns but the last, which says how many NaR there are."""
+    for i in range(words.shape[0]):
+        row = words[i]
+        if digits[i, row.size] != 0:
+            _set_nar(row, spare)
+            continue
+        carry = np.int64(0)
+        for k in range(row.size):
+            total = digits[i, k] + carry
             row[k] = total & _LOW
             carry = total >> 32
         _wrap(row, spare)

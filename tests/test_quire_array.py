@@ -255,6 +255,9 @@ def test_equals_matmul(spec):
     assert np.array_equal(quires.round(), exact_matmul(spec, a, b))
     products = pc.QuireArray(spec, (7, length, 9)).add_product(a[:, :, None], b)
     assert products.sum(axis=1).image.tolist() == quires.image.tolist()
+    assert pc.QuireArray(spec, (7, 9)).add_matmul(a, b).image.tolist() == quires.image.tolist()
+    twice = pc.QuireArray(spec, (7, 9)).add_matmul(a[:, :9], b[:9]).add_matmul(a[:, 9:], b[9:])
+    assert twice.image.tolist() == quires.image.tolist()
     biased = quires.copy().add(a[:, :1])
     if length < spec.quire.capacity:
         assert np.array_equal(biased.round(), pc.matmul(spec, a, b, a[:, :1]))
@@ -420,6 +423,25 @@ def test_errors_of_construction():
             pc.QuireArray.from_image(f, image)
 
 
+@pytest.mark.parametrize("spec", [pc.MacSpec(pc.posit8), pc.MacSpec(pc.posit32), *MIXED], ids=format_id)
+def test_digits_add_up(spec):
+    """What workers exchange: digits are summed in any order, then joined; NaR is sticky, and sums wrap."""
+    rng = np.random.default_rng(5)
+    parts, total = [], pc.QuireArray(spec, (3, 4))
+    for _ in range(5):
+        a, b = (rng.integers(0, 1 << fmt.n, (3, 4)).astype(fmt.dtype) for fmt in (spec.a, spec.b))
+        parts.append(pc.QuireArray(spec, (3, 4)).add_product(a, b))
+        total.add_quire(parts[-1])
+    nar = np.logical_or.reduce([part.is_nar for part in parts])
+    joined = pc.QuireArray.from_digits(spec, sum(part.digits for part in parts))
+    assert np.array_equal(joined.is_nar[~nar], total.is_nar[~nar])
+    assert joined.is_nar[nar].all()
+    assert joined.image[~nar].tolist() == total.image[~nar].tolist()
+    marked = parts[0].copy()
+    marked[1, 2] = pc.QuireArray.from_codes(spec, spec.a.nar)
+    assert pc.QuireArray.from_digits(spec, marked.digits + parts[1].digits).is_nar[1, 2]
+
+
 def test_errors_of_operations():
     f = pc.posit8
     quires = pc.QuireArray(f, (2, 3))
@@ -451,6 +473,10 @@ def test_errors_of_operations():
         quires[0] = [1, 2, 3]
     with pytest.raises(TypeError, match=r"QuireArray.round: fmt must be a PositFormat, not '8,2'"):
         quires.round("8,2")
+    with pytest.raises(ValueError, match=r"add_matmul: operands of shapes \(2, 4\) and \(3, 3\) do not make a product"):
+        quires.add_matmul(np.zeros((2, 4), f.dtype), np.zeros((3, 3), f.dtype))
+    with pytest.raises(ValueError, match=r"from_digits: digits must be int64 with a last dimension of 5, not int64"):
+        pc.QuireArray.from_digits(f, np.zeros((2, 3), np.int64))
     with pytest.raises(ValueError, match=r"QuireArray.reshape: quires of shape \(2, 3\) do not fit \(4, 2\)"):
         quires.reshape((4, 2))
     with pytest.raises(IndexError, match=r"QuireArray: index 2 is out of bounds for axis 0 with size 2"):
