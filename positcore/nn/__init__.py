@@ -14,7 +14,9 @@ from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert
 from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
 from positcore.nn.optim import SGD
-from positcore.nn.policy import Policy, Stage
+from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.tensors import quantize
 
-__all__ = ["SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Policy", "Stage", "convert", "quantize", "use_backend"]
+__all__ = [
+    "SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "Stage", "convert", "quantize", "use_backend",
+]  # fmt: skip

@@ -33,7 +33,7 @@ def test_json(tmp_path, capsys):
     [
         (["train", "vgg"], "no model 'vgg'; there are lenet5"),
         (["train", "lenet5", "--policy", "O12-FBG8q"], "stage L is missing in 'O12-FBG8q'"),
-        (["train", "lenet5", "--policy", "O12-L12-FBG8"], "the forward stage sums products and needs an accumulator"),
+        (["train", "lenet5", "--policy", "O12-L12-FBG8+fuse"], "'.fuse' in .* is no accumulator; write q"),
         (["train", "lenet5", "--backend", "fpga"], "no backend 'fpga'; there are golden, rtl"),
         (["train", "lenet5", "--images", "0"], "--images must be at least 1, not 0"),
         (["train", "lenet5", "--threads", "0"], "--threads must be at least 1, not 0"),
