@@ -28,7 +28,7 @@ from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["matmul_codes", "matmul_values", "stacked_codes", "value_dtype"]
+__all__ = ["matmul_codes", "matmul_values", "stacked_codes", "stacked_values", "value_dtype"]
 
 _STEPWISE = {Fused: fused_codes, Rounded: rounded_codes, Aligned: aligned_codes}
 _ALONE = 1 << 21  # products in a matrix from which on its own call costs nothing in comparison
@@ -66,6 +66,13 @@ def matmul_values(
 ) -> NDArray[Any]:
     """As `matmul_codes`, with the results as values in `spec.out.tensor_dtype`."""
     return decode(spec.out, matmul_codes(spec, a, b, bias, product), spec.out.tensor_dtype)
+
+
+def stacked_values(
+    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any] | None = None, product: Product | None = None
+) -> NDArray[Any]:
+    """As `stacked_codes`, with the results as values in `spec.out.tensor_dtype`."""
+    return decode(spec.out, stacked_codes(spec, a, b, bias, product), spec.out.tensor_dtype)
 
 
 def stacked_codes(

@@ -11,12 +11,14 @@ and `pnn.use_backend("rtl")` runs its matrix products in the simulated hardware,
 """
 
 from positcore.nn.backends import use_backend
-from positcore.nn.convert import convert
+from positcore.nn.convert import convert, to_float
+from positcore.nn.gradients import accumulate
 from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
 from positcore.nn.optim import SGD
 from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "Stage", "convert", "quantize", "use_backend",
+    "SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "Stage", "accumulate", "convert",
+    "quantize", "to_float", "use_backend",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor
 from positcore.codec import decode, encode
 from positcore.gemm.convolution import conv2d_values, flipped, input_gradient_values, weight_gradient_values
 from positcore.gemm.patches import Geometry, spread, unfold
-from positcore.gemm.products import matmul_values
+from positcore.gemm.products import matmul_values, stacked_values
 from positcore.mac import MacSpec
 from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.tensors import as_array, as_tensor, on_cpu, use_torch_threads
@@ -25,7 +25,7 @@ class Backend(Protocol):
     """What a backend does: sums of products, each summed and rounded as `spec` says. Tensors hold posit values."""
 
     def matmul(self, spec: MacSpec, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-        """round(bias + a @ b) for tensors (M, K) and (K, N); bias broadcasts to (M, N)."""
+        """round(bias + a @ b) for tensors (..., M, K) and (..., K, N), whose stacks broadcast; so does bias."""
         ...
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -56,7 +56,7 @@ class GoldenBackend:
         if not on_cpu(a, b, bias):
             return self._elsewhere.matmul(spec, a, b, bias)
         operands = [None if x is None else as_array(x) for x in (a, b, bias)]
-        return self._run(matmul_values, spec, *operands)
+        return self._run(matmul_values if a.ndim == b.ndim == 2 else stacked_values, spec, *operands)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d`."""
@@ -96,8 +96,16 @@ class CodesBackend:
 
     def matmul(self, spec: MacSpec, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `Backend.matmul`."""
-        operands = [None if x is None else as_array(x) for x in (a, b, bias)]
-        return as_tensor(self._values(spec, *operands))
+        left, right, start = (None if x is None else as_array(x) for x in (a, b, bias))
+        if a.ndim == b.ndim == 2:
+            return as_tensor(self._values(spec, left, right, start))
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        out = np.empty((*stack, a.shape[-2], b.shape[-1]), spec.out.tensor_dtype)
+        left, right = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (left, right))
+        start = None if start is None else np.broadcast_to(start, out.shape)
+        for index in np.ndindex(*stack):
+            out[index] = self._values(spec, left[index], right[index], None if start is None else start[index])
+        return as_tensor(out)
 
     def conv2d(self, spec: MacSpec, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         """See `Backend.conv2d`."""

@@ -11,13 +11,16 @@ from functools import partial
 
 import torch
 
-__all__ = ["current_factor", "declare_factor"]
+__all__ = ["current_factor", "declare_factor", "is_mean"]
 
-_factors: dict[int, int] = {}
+_factors: dict[int, tuple[int, bool]] = {}
 
 
-def declare_factor(factor: int) -> None:
+def declare_factor(factor: int, *, mean: bool = True) -> None:
     """Within a loss's backward: the gradient that it hands on is `factor` times the true one.
+
+    `mean` says that the factor is a number of samples that the loss took the mean of: such factors of several
+    backward passes add up in `positcore.nn.gradients.accumulate`. A loss that sums declares 1 and no mean.
 
     Raises
     ------
@@ -27,11 +30,11 @@ def declare_factor(factor: int) -> None:
     task = torch._C._current_graph_task_id()
     known = _factors.get(task)
     if known is None:
-        _factors[task] = factor
+        _factors[task] = factor, mean
         torch.autograd.Variable._execution_engine.queue_callback(partial(_forget, task))
-    elif known != factor:
+    elif known[0] != factor:
         raise ValueError(
-            f"two losses with means over {known} and {factor} samples meet in one backward pass; "
+            f"two losses with means over {known[0]} and {factor} samples meet in one backward pass; "
             "call backward on each, or use reduction='sum'"
         )
 
@@ -42,4 +45,9 @@ def _forget(task: int) -> None:
 
 def current_factor() -> int:
     """The factor of the gradients in the backward pass that is running; 1 if none was declared."""
-    return _factors.get(torch._C._current_graph_task_id(), 1)
+    return _factors.get(torch._C._current_graph_task_id(), (1, False))[0]
+
+
+def is_mean() -> bool:
+    """Whether the factor of the running backward pass is a number of samples."""
+    return _factors.get(torch._C._current_graph_task_id(), (1, False))[1]

@@ -21,8 +21,8 @@ from positcore.functions import table
 from positcore.threads import get_num_threads, set_num_threads
 
 __all__ = [
-    "add", "as_array", "as_tensor", "div", "dtype_of", "exp", "fma", "log", "mul", "on_cpu", "quantize", "sub",
-    "use_torch_threads",
+    "add", "as_array", "as_tensor", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log", "look_up", "mul",
+    "on_cpu", "quantize", "sub", "use_torch_threads",
 ]  # fmt: skip
 
 
@@ -60,6 +60,15 @@ def as_tensor(x: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
 def dtype_of(fmt: PositFormat) -> torch.dtype:
     """The dtype of tensors that hold values of `fmt`: `fmt.tensor_dtype` as PyTorch knows it."""
     return torch.float32 if fmt.tensor_dtype == np.float32 else torch.float64
+
+
+def carrier(*formats: PositFormat) -> torch.dtype:
+    """The dtype that holds values of all these formats.
+
+    PyTorch gives a gradient the dtype of the tensor that it belongs to, so activations take the carrier of the formats
+    of forward, backward and loss.
+    """
+    return max((dtype_of(fmt) for fmt in formats), key=lambda dtype: dtype.itemsize)
 
 
 def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
@@ -107,14 +116,19 @@ def fma(fmt: PositFormat, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return _apply(arithmetic.values_fma, fmt, x, y, z)
 
 
+def div_by_count(fmt: PositFormat, x: Tensor, count: int, count_format: PositFormat) -> Tensor:
+    """x / count, rounded once to `fmt`, where the count is first rounded to `count_format`."""
+    return div(fmt, x, quantize(count_format, torch.tensor(float(count), dtype=torch.float64)))
+
+
 def exp(fmt: PositFormat, x: Tensor) -> Tensor:
     """e^x, correctly rounded to `fmt` (n ≤ 16); `x` holds values of `fmt`."""
-    return _look_up(fmt, "exp", x)
+    return look_up(fmt, "exp", x)
 
 
 def log(fmt: PositFormat, x: Tensor) -> Tensor:
     """The natural logarithm, correctly rounded to `fmt` (n ≤ 16); `x` holds values of `fmt`."""
-    return _look_up(fmt, "log", x)
+    return look_up(fmt, "log", x)
 
 
 def _apply(op: Callable[..., Any], fmt: PositFormat, *operands: Tensor) -> Tensor:
@@ -126,7 +140,8 @@ def _apply(op: Callable[..., Any], fmt: PositFormat, *operands: Tensor) -> Tenso
     return as_tensor(op(fmt, *[as_array(x) for x in operands]))
 
 
-def _look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
+def look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
+    """A function of `positcore.functions`, such as "tanh", correctly rounded (n ≤ 16); `x` holds values of `fmt`."""
     if not on_cpu(x):
         from positcore.nn.device import values
 

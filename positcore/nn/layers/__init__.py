@@ -1,0 +1,24 @@
+"""Posit layers and losses; parameters are named as in `torch.nn`, so state_dict keys are the same.
+
+`TWINS` says which posit layer stands for which float one.
+"""
+
+import torch
+
+from positcore.nn.layers.base import PositLayer, forget_rounding, round_parameters
+from positcore.nn.layers.losses import CrossEntropyLoss
+from positcore.nn.layers.pooling import MaxPool2d
+from positcore.nn.layers.products import Conv2d, Linear
+
+__all__ = [
+    "TWINS",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Linear",
+    "MaxPool2d",
+    "PositLayer",
+    "forget_rounding",
+    "round_parameters",
+]
+
+TWINS: dict[type[torch.nn.Module], type[PositLayer]] = {twin.float_class: twin for twin in (Conv2d, Linear, MaxPool2d)}
