@@ -1,20 +1,38 @@
-"""Training histories as files: a CSV of the epochs, and a picture of loss and accuracy."""
+"""Training histories as files: the epochs as CSV and as JSON, and a picture of loss and accuracy."""
 
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from positcore.files import write_aside
-from positcore.nn.training import Epoch
+from positcore.nn.training import Epoch, Recipe
 
-__all__ = ["plot_curves", "write_metrics"]
+__all__ = ["plot_curves", "run_record", "write_json", "write_metrics"]
+
+
+def run_record(recipe: Recipe, data: str, history: Sequence[Epoch]) -> dict[str, Any]:
+    """A run as JSON can hold it: its recipe, its data and its epochs; what is not a number (nan) is null."""
+    epochs = [
+        {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in asdict(epoch).items()}
+        for epoch in history
+    ]
+    return {"recipe": asdict(recipe), "data": data, "history": epochs}
+
+
+def write_json(path: Path, recipe: Recipe, data: str, history: Sequence[Epoch]) -> None:
+    """`run_record` as a file."""
+    text = json.dumps(run_record(recipe, data, history), indent=2) + "\n"
+    write_aside(path, lambda aside: aside.write_text(text))
 
 
 def write_metrics(path: Path, history: Sequence[Epoch]) -> None:
-    """One line an epoch: epoch, loss, accuracy in percent, seconds."""
+    """One line an epoch, a column for each field of `Epoch`; what is not known stays empty."""
 
     def write(aside: Path) -> None:
         with aside.open("w", newline="") as file:

@@ -1,23 +1,25 @@
-"""`Trainer`: a network of the thesis trained on one data set, in posits or in float32, resumable to the bit."""
+"""`Trainer`: a network trained on one data set, in posits or in float32, resumable at any step to the bit."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from positcore.data import Dataset
-from positcore.files import write_aside
+from positcore.nn.checkpoint import load_checkpoint, save_checkpoint
 from positcore.nn.convert import convert
+from positcore.nn.evaluation import Scores, batch_of, evaluate, first_nar
 from positcore.nn.layers import CrossEntropyLoss
-from positcore.nn.models import MODELS
-from positcore.nn.optim import SGD
+from positcore.nn.models import build
 from positcore.nn.policy import Policy
+from positcore.nn.recipe import Recipe, make_optimizer, make_schedule
 
 __all__ = ["Epoch", "Recipe", "Trainer"]
 
@@ -25,133 +27,159 @@ Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides the bits of a training run; two runs of one recipe end with the same weights.
+class Epoch:
+    """What one epoch came to.
 
     Parameters
     ----------
-    model : str
-        A name in `positcore.nn.models.MODELS`.
-    policy : str
-        In the notation of `Policy.parse`, or "float32".
-    epochs, batch_size : int
-    lr : float
-        Learning rate of the first epochs.
-    momentum : float
-    halve_every : int
-        Epochs after which the learning rate is halved.
-    seed : int
-        Of the initial weights and of the order of the samples.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range, or the model or the policy is unknown.
+    epoch : int
+        Counted from 1.
+    loss : float
+        Mean of the training loss, as training saw it.
+    accuracy : float
+        Of the test images, in percent.
+    seconds : float
+        That training took, without the test.
+    test_loss, top3 : float, optional
+        See `Scores`; None in the history of an older checkpoint.
     """
-
-    model: str = "lenet5"
-    policy: str = "O12-L12-FBG8q"
-    epochs: int = 10
-    batch_size: int = 64
-    lr: float = 1 / 16
-    momentum: float = 0.5
-    halve_every: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f"Recipe: no model {self.model!r}; there are {', '.join(MODELS)}")
-        for name in ("epochs", "batch_size", "halve_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Recipe: {name} must be at least 1, not {getattr(self, name)}")
-        if self.lr <= 0 or self.momentum < 0:
-            raise ValueError(f"Recipe: lr must be positive and momentum not negative, not {self.lr}, {self.momentum}")
-        if self.policy != "float32":
-            Policy.parse(self.policy)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to: the mean training loss, the test accuracy in percent, and the seconds it took."""
 
     epoch: int
     loss: float
     accuracy: float
     seconds: float
+    test_loss: float | None = None
+    top3: float | None = None
 
 
 class Trainer:
     """One training run: model, loss, optimizer and schedule, an epoch at a time.
 
+    The order of the samples depends on the recipe's seed and the epoch alone, and the random numbers of a step (of
+    dropout) on the seed, the epoch and the step: a run needs no state but what its checkpoint holds.
+
     Parameters
     ----------
     recipe : Recipe
     train, test : Dataset
-        Normalized with their own mean and std.
+        Normalized with their own mean and std, a batch at a time.
+    device : torch.device or str
+        Where it runs; posits have the same bits everywhere (dropout draws other numbers on a GPU).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network has no posit twin, or does not take such images.
     """
 
-    def __init__(self, recipe: Recipe, train: Dataset, test: Dataset) -> None:
-        self.recipe, self.history = recipe, list[Epoch]()
-        self.train_tensors, self.test_tensors = _tensors(train), _tensors(test)
+    def __init__(self, recipe: Recipe, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> None:
+        self.recipe, self.train, self.test, self.device = recipe, train, test, torch.device(device)
+        self.history: list[Epoch] = []
+        self.steps = 0  # of the epoch that is under way
+        self._loss_sum = self._seconds = 0.0
         self._data = f"{train.name} {len(train)}+{len(test)}"
         torch.manual_seed(recipe.seed)
-        self.model: torch.nn.Module = MODELS[recipe.model](len(train.classes))
-        self.loss: Callable[[Tensor, Tensor], Tensor]
-        self.optimizer: torch.optim.Optimizer
-        if recipe.policy == "float32":
-            self.loss = torch.nn.CrossEntropyLoss()
-            self.optimizer = torch.optim.SGD(self.model.parameters(), recipe.lr, recipe.momentum)
-        else:
+        channels, height, width = train.images.shape[1:]
+        self.model = build(recipe.model, len(train.classes), (channels, height, width))
+        self.loss: Callable[[Tensor, Tensor], Tensor] = torch.nn.CrossEntropyLoss()
+        policy = None
+        if recipe.policy != "float32":
             policy = Policy.parse(recipe.policy)
-            self.model = convert(self.model, policy)
-            self.loss = CrossEntropyLoss(policy)
-            self.optimizer = SGD(self.model.parameters(), policy, recipe.lr, recipe.momentum)
-        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, recipe.halve_every, 0.5)
+            self.model, self.loss = convert(self.model, policy), CrossEntropyLoss(policy)
+        self.model.to(self.device)
+        self.optimizer = make_optimizer(recipe, policy, list(self.model.parameters()))
+        self.schedule = make_schedule(recipe, self.optimizer)
 
     @property
     def done(self) -> bool:
         """Whether all epochs were run."""
         return len(self.history) >= self.recipe.epochs
 
+    @property
+    def test_tensors(self) -> tuple[Tensor, Tensor]:
+        """All test images, normalized, and their labels."""
+        return batch_of(self.test, slice(None), self.device)
+
+    @property
+    def samples_done(self) -> int:
+        """Samples of the epoch under way that were trained on."""
+        return min(self.steps * self.recipe.batch_size, len(self))
+
     def __len__(self) -> int:
         """Samples of an epoch."""
-        return len(self.train_tensors[1])
+        return len(self.train)
 
-    def run_epoch(self, progress: Progress | None = None) -> Epoch:
+    def run_epoch(self, progress: Progress | None = None, after_step: Callable[[], object] | None = None) -> Epoch:
         """Train on every sample once, in this epoch's own order, then test; adds to `history`.
 
-        `progress` is told the number of samples after each batch.
+        An epoch that a checkpoint was taken in goes on where it was.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told the number of samples after each batch.
+        after_step : callable, optional
+            Called after each step; `save` may be.
+
+        Raises
+        ------
+        ValueError
+            If the loss is NaR; the message names the layer. The weights are those before the step.
         """
-        start, epoch = time.perf_counter(), len(self.history)
-        images, labels = self.train_tensors
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.recipe.seed * 10007 + epoch))
+        epoch = len(self.history)
+        generator = torch.Generator().manual_seed(self.recipe.seed * 10007 + epoch)
+        batches = torch.split(torch.randperm(len(self), generator=generator), self.recipe.batch_size)
         self.model.train()
-        total = 0.0
-        for batch in torch.split(order, self.recipe.batch_size):
-            self.optimizer.zero_grad()
-            loss = self.loss(self.model(images[batch]), labels[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            total += loss.item() * len(batch)
-            if progress:
-                progress(len(batch))
+        with _own_random_numbers(self.device):
+            while self.steps < len(batches):
+                start = time.perf_counter()
+                loss = self._step(batches[self.steps])
+                self.steps += 1
+                self._loss_sum += loss * len(batches[self.steps - 1])
+                self._seconds += time.perf_counter() - start
+                if progress:
+                    progress(len(batches[self.steps - 1]))
+                if after_step:
+                    after_step()
         self.schedule.step()
-        seconds = time.perf_counter() - start
-        self.history.append(Epoch(epoch + 1, total / len(images), self.accuracy(), seconds))
+        scores = self.scores()
+        mean = self._loss_sum / len(self)
+        self.history.append(Epoch(epoch + 1, mean, scores.accuracy, self._seconds, scores.loss, scores.top3))
+        self.steps, self._loss_sum, self._seconds = 0, 0.0, 0.0
         return self.history[-1]
 
-    @torch.no_grad()
-    def accuracy(self) -> float:
-        """Share of the test images, in percent, whose largest logit is at their label."""
-        self.model.eval()
-        images, labels = self.test_tensors
-        guesses = torch.cat([self.model(part).argmax(1) for part in torch.split(images, 1024)])
-        return 100 * int((guesses == labels).sum().item()) / len(images)
+    def _step(self, batch: Tensor) -> float:
+        images, labels = batch_of(self.train, batch.numpy(), self.device)
+        self._seed_step()
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(images), labels)
+        value = loss.item()
+        if value != value:
+            self._seed_step()
+            where = first_nar(self.model, images) or "all layers' outputs are numbers, so it is in the loss itself"
+            raise ValueError(
+                f"the loss of step {self.steps + 1} of epoch {len(self.history) + 1} is NaR: {where}; try a smaller "
+                "learning rate, or wider formats there"
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return value
+
+    def _seed_step(self) -> None:
+        parts = (self.recipe.seed, len(self.history), self.steps)
+        seed = int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def scores(self) -> Scores:
+        """Loss, accuracy and top-3 accuracy on the test images."""
+        return evaluate(self.model, self.test, device=self.device)
 
     # Checkpoints ------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint after the last epoch that was run; an earlier one is replaced in one step."""
+        """Write a checkpoint, after an epoch or within one; an earlier one is replaced in one step."""
         state = {
             "recipe": asdict(self.recipe),
             "data": self._data,
@@ -159,8 +187,11 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "history": [asdict(epoch) for epoch in self.history],
+            "steps": self.steps,
+            "loss_sum": self._loss_sum,
+            "seconds": self._seconds,
         }
-        write_aside(path, lambda aside: torch.save(state, aside))
+        save_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same recipe (but for `epochs`) on the same data, with the same final bits.
@@ -170,32 +201,29 @@ class Trainer:
         ValueError
             If the file is no checkpoint, or one of another recipe or other data.
         """
-        state = _read(path)
-        for name, mine in {**asdict(self.recipe), "data": self._data}.items():
-            theirs = state["data"] if name == "data" else state["recipe"].get(name)
-            if name != "epochs" and theirs != mine:
+        state = load_checkpoint(path)
+        theirs = {**Recipe.from_items(state["recipe"]).identity, "data": state["data"]}
+        for name, mine in {**self.recipe.identity, "data": self._data}.items():
+            if theirs.get(name) != mine:
                 raise ValueError(
-                    f"{path} is a checkpoint with {name} {theirs}, not {mine}; give the same options to resume it, "
-                    "or another output folder"
+                    f"{path} is a checkpoint with {name} {theirs.get(name)}, not {mine}; give the same options to "
+                    "resume it, or another output folder"
                 )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        try:
+            history = [Epoch(**epoch) for epoch in state["history"]]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+        except (RuntimeError, TypeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} does not hold the state of {self.recipe.model} that its recipe says; remove it to start anew"
+            ) from error
+        self.history, self.steps = history, state.get("steps", 0)
+        # The schedule warns if it steps before the optimizer did; here it did, before the checkpoint.
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]
+        self._loss_sum, self._seconds = state.get("loss_sum", 0.0), state.get("seconds", 0.0)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        state["recipe"], state["data"], state["model"], state["optimizer"], state["schedule"], state["history"]
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a checkpoint of positcore, or a damaged one; remove it to start anew"
-        ) from error
-    return state
-
-
-def _tensors(data: Dataset) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(data.normalized()), torch.from_numpy(data.labels.astype("int64"))
+def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:
+    """Leave PyTorch's global generators as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

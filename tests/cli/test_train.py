@@ -4,18 +4,22 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 import torch
 
 from positcore.cli import main
+from positcore.nn.training import Trainer
 
 SMALL = ["train", "lenet5", "--images", "128", "--batch-size", "64"]
 
 
 def test_writes_checkpoint_metrics_and_curves(tmp_path, capsys):
     assert main([*SMALL, "--epochs", "1", "-o", str(tmp_path / "run")]) == 0
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "curves.png", "metrics.csv"]
+    names = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert names == ["checkpoint.pt", "curves.png", "metrics.csv", "metrics.json"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["recipe"]["model"] == "lenet5"
     out = capsys.readouterr().out
     assert "epoch 1/1: loss 2." in out
     assert "test accuracy" in out
@@ -38,6 +42,9 @@ def test_json(tmp_path, capsys):
         (["train", "lenet5", "--images", "0"], "--images must be at least 1, not 0"),
         (["train", "lenet5", "--threads", "0"], "--threads must be at least 1, not 0"),
         (["train", "lenet5", "--epochs", "0"], "epochs must be at least 1, not 0"),
+        (["train", "lenet5", "--device", "tpu"], "--device must be cpu or cuda, not 'tpu'"),
+        (["train", "lenet5", "--device", "meta"], "--device must be cpu or cuda, not 'meta'"),
+        (["train", "cifarnet"], "cifarnet takes images of 3×32×32 .*, not 1×28×28"),
         (["train", "lenet5", "--resume"], "--resume: there is no .*checkpoint.pt; leave --resume out to start"),
     ],
 )
@@ -82,3 +89,81 @@ def test_an_interrupted_run_keeps_its_checkpoint_and_resumes_with_the_same_bits(
     a, b = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in "ab")
     assert len(a["history"]) == len(b["history"]) == done + 1
     assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+
+
+@pytest.mark.parametrize("value", ["0", "0s", "5m", "-1", "often"])
+def test_checkpoint_intervals(value, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*SMALL, f"--checkpoint-every={value}"])
+    assert stop.value.code == 2
+    assert f"steps such as 100, or seconds such as 60s, not '{value}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("interval", "saves"), [("1", 4), ("2", 2), ("600s", 0)])
+def test_checkpoints_within_an_epoch(tmp_path, monkeypatch, interval, saves):
+    seen = []
+    monkeypatch.setattr(Trainer, "save", lambda self, path: seen.append(self.steps))
+    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "256", "--epochs", "1"]
+    assert main([*arguments, "--checkpoint-every", interval, "-o", str(tmp_path)]) == 0
+    assert len(seen) == saves + 1
+    assert seen == [*sorted(seen[:-1]), 0]
+
+
+def test_a_run_that_broke_within_an_epoch_resumes_with_the_same_bits(tmp_path, monkeypatch):
+    arguments = ["train", "mnistnet", "--images", "256", "--batch-size", "32", "--epochs", "2"]
+    step, calls = Trainer._step, iter(range(100))
+
+    def breaks(self, batch):
+        if next(calls) == 13:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", breaks)
+        assert main([*arguments, "--checkpoint-every", "3", "-o", str(tmp_path / "a")]) == 130
+    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["steps"] == 3
+    assert main([*arguments, "-o", str(tmp_path / "a"), "--resume"]) == 0
+    assert main([*arguments, "-o", str(tmp_path / "b")]) == 0
+    a, b = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in "ab")
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+    losses = [[epoch["loss"] for epoch in state["history"]] for state in (a, b)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
+
+
+def test_tensorboard_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main([*SMALL, "--tensorboard", "-o", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "Python package tensorboard not found, needed for positcore train --tensorboard" in err
+    assert "pip install tensorboard" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard(tmp_path, monkeypatch):
+    seen = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            seen.append(folder)
+
+        def add_scalar(self, name, value, step):
+            seen.append((name, step, type(value)))
+
+        def flush(self):
+            seen.append("flush")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "2"]
+    assert main([*arguments, "--tensorboard", "-o", str(tmp_path)]) == 0
+    names = ("loss", "test_loss", "accuracy", "top3", "seconds")
+    epochs = [[*((name, epoch, float) for name in names), "flush"] for epoch in (1, 2)]
+    assert seen == [str(tmp_path / "tensorboard"), *epochs[0], *epochs[1]]
+
+
+def test_options_reach_the_recipe(tmp_path, capsys):
+    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "1", "--json"]
+    options = ["--optimizer", "sgd", "--nesterov", "--weight-decay", "0.01", "--schedule", "cosine"]
+    assert main([*arguments, *options, "-o", str(tmp_path)]) == 0
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    assert (recipe["nesterov"], recipe["weight_decay"], recipe["schedule"]) == (True, 0.01, "cosine")

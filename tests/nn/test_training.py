@@ -1,101 +1,170 @@
-import csv
+import copy
 import dataclasses
+import pickle
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint_sequential
+from torch.utils.data import DataLoader, TensorDataset
 
-from positcore.data import load
-from positcore.nn.curves import plot_curves, write_metrics
+from positcore import nn as pnn
+from positcore.data import Dataset, load
+from positcore.nn.evaluation import batch_of, evaluate, first_nar
+from positcore.nn.models import lenet5, mnistnet
 from positcore.nn.training import Epoch, Recipe, Trainer
 
+POLICY = "O12-L12-FBG8q"
 TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+RANDOM = np.random.default_rng(1)
+PICTURES = Dataset(
+    "pictures", "train", RANDOM.integers(0, 256, (8, 3, 32, 32), np.uint8), RANDOM.integers(0, 2, 8, np.uint8),
+    ("a", "b"), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3),
+)  # fmt: skip
+SMALL = dataclasses.replace(PICTURES, images=PICTURES.images[:, :, ::4, ::4])
 
 
-def trained(recipe, epochs=None):
-    trainer = Trainer(recipe, TRAIN, TEST)
+def recipe_of(**changes):
+    return Recipe(**{"model": "mnistnet", **changes})
+
+
+def trained(recipe, epochs=None, train=TRAIN, test=TEST):
+    trainer = Trainer(recipe, train, test)
     for _ in range(epochs or recipe.epochs):
         trainer.run_epoch()
     return trainer
 
 
-def weights(trainer):
-    return [p.detach().clone() for p in trainer.model.parameters()]
+def finished(trainer):
+    while not trainer.done:
+        trainer.run_epoch()
+    return trainer
 
 
 def same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+    ours, theirs = a.model.state_dict(), b.model.state_dict()
+    return list(ours) == list(theirs) and all(torch.equal(x, theirs[key]) for key, x in ours.items())
 
 
-@pytest.mark.parametrize("policy", ["O12-L12-FBG8q", "float32"])
-def test_resuming_gives_the_same_bits(policy, tmp_path):
-    recipe = Recipe(policy=policy, epochs=3, halve_every=2)
-    whole = trained(recipe)
-    first = trained(recipe, epochs=1)
-    first.save(tmp_path / "checkpoint.pt")
-    second = Trainer(dataclasses.replace(recipe), TRAIN, TEST)
+def what_counts(trainer):
+    return [dataclasses.replace(epoch, seconds=0.0) for epoch in trainer.history]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "train"),
+    [
+        (recipe_of(epochs=2, halve_every=1), TRAIN),
+        (recipe_of(epochs=2, nesterov=True, weight_decay=0.001, schedule="cosine"), TRAIN),
+        (recipe_of(epochs=2, model="cifarnet", policy="float32", batch_size=4, schedule="constant"), PICTURES),
+        (recipe_of(epochs=2, model="resnet20", policy="float32", batch_size=4), SMALL),
+    ],
+    ids=lambda x: f"{x.model},{x.policy},{x.schedule}" if isinstance(x, Recipe) else "",
+)
+def test_resuming_at_any_step_gives_the_same_bits(recipe, train, tmp_path):
+    test = TEST if train is TRAIN else train
+    count = iter(range(100))
+    whole = Trainer(recipe, train, test)
+    while not whole.done:
+        whole.run_epoch(after_step=lambda: whole.save(tmp_path / f"{next(count)}.pt"))
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == recipe.epochs * -(-len(train) // recipe.batch_size) >= 4
+    for path in files:
+        torch.rand(3)
+        second = Trainer(recipe, train, test)
+        second.resume(path)
+        assert same(whole, finished(second))
+        assert what_counts(second) == what_counts(whole)
+        assert second.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"]
+
+
+def test_resuming_after_an_epoch_gives_the_same_bits(tmp_path):
+    recipe, train, test = Recipe(policy=POLICY, epochs=2, halve_every=1), TRAIN.first(64), TEST.first(16)
+    whole = trained(recipe, train=train, test=test)
+    trained(recipe, 1, train, test).save(tmp_path / "checkpoint.pt")
+    second = Trainer(dataclasses.replace(recipe, policy="O12-L12-F8q-B8q-G8q"), train, test)
     second.resume(tmp_path / "checkpoint.pt")
-    assert [e.loss for e in second.history] == [e.loss for e in first.history]
-    while not second.done:
-        second.run_epoch()
-    assert same(whole, second)
-    assert [e.loss for e in whole.history] == [e.loss for e in second.history]
-    assert [e.accuracy for e in whole.history] == [e.accuracy for e in second.history]
+    assert same(whole, finished(second))
+
+
+def test_what_is_left_of_an_epoch_is_counted_on(tmp_path):
+    first = Trainer(recipe_of(), TRAIN, TEST)
+    with pytest.raises(ZeroDivisionError):
+        first.run_epoch(after_step=lambda: (first.save(tmp_path / "c.pt"), 1 // (2 - first.steps)))
+    second = Trainer(recipe_of(), TRAIN, TEST)
+    second.resume(tmp_path / "c.pt")
+    assert second.samples_done == 128
+    seen = []
+    second.run_epoch(seen.append)
+    assert seen == [64]
+    assert second.samples_done == 0
+    assert second.history[0].seconds > first._seconds > 0
+
+
+def test_dropout_is_the_same_whatever_else_draws_random_numbers():
+    recipe = recipe_of(model="cifarnet", policy="float32", epochs=1, batch_size=4)
+    one, two = (Trainer(recipe, PICTURES, PICTURES) for _ in range(2))
+    one.run_epoch()
+    state = torch.get_rng_state()
+    two.run_epoch(after_step=lambda: torch.rand(7))
+    assert same(one, two)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_weights_do_not_depend_on_threads():
-    recipe = Recipe(epochs=1)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = trained(recipe)
+        one = trained(Recipe(epochs=1))
         torch.set_num_threads(2)
-        two = trained(recipe)
+        two = trained(Recipe(epochs=1))
     finally:
         torch.set_num_threads(before)
     assert same(one, two)
-    assert one.history[0].loss == two.history[0].loss
+    assert what_counts(one) == what_counts(two)
 
 
 def test_seeds_differ_and_repeat():
-    a, b, c = (trained(Recipe(epochs=1, seed=seed)) for seed in (0, 0, 1))
+    a, b, c = (trained(recipe_of(epochs=1, seed=seed)) for seed in (0, 0, 1))
     assert same(a, b)
     assert not same(a, c)
 
 
+def test_the_recipe_of_the_thesis_keeps_its_bits():
+    """Order, initial weights and optimizer are those of a plain PyTorch loop."""
+    trainer = trained(recipe_of(policy="float32", epochs=2, halve_every=1))
+    torch.manual_seed(0)
+    model = mnistnet()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1 / 16, momentum=0.5)
+    images, labels = batch_of(TRAIN, slice(None), torch.device("cpu"))
+    for epoch in range(2):
+        for batch in torch.randperm(192, generator=torch.Generator().manual_seed(epoch)).split(64):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+            optimizer.step()
+        optimizer.param_groups[0]["lr"] /= 2
+    ours = trainer.model.state_dict()
+    assert all(torch.equal(x, ours[key]) for key, x in model.state_dict().items())
+
+
 def test_progress_counts_every_sample():
     seen = []
-    Trainer(Recipe(policy="float32"), TRAIN, TEST).run_epoch(seen.append)
+    Trainer(recipe_of(policy="float32"), TRAIN, TEST).run_epoch(seen.append)
     assert seen == [64, 64, 64]
 
 
-def test_the_schedule_halves_the_learning_rate():
-    trainer = trained(Recipe(policy="float32", epochs=4, halve_every=2))
-    assert trainer.optimizer.param_groups[0]["lr"] == 1 / 64
-
-
-@pytest.mark.parametrize("text", [b"", b"not a checkpoint", b"PK\x03\x04"])
-def test_a_damaged_checkpoint_is_named(tmp_path, text):
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(text)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is not a checkpoint of positcore, or a damaged one"):
-        Trainer(Recipe(), TRAIN, TEST).resume(path)
-
-
-def test_a_truncated_checkpoint_is_named(tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    trained(Recipe(policy="float32", epochs=1)).save(path)
-    path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(ValueError, match="not a checkpoint of positcore, or a damaged one"):
-        Trainer(Recipe(policy="float32"), TRAIN, TEST).resume(path)
-
-
-def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    trained(Recipe(policy="float32", epochs=1)).save(path)
-    with pytest.raises(ValueError, match=r"is a checkpoint with seed 0, not 5; give the same options"):
-        Trainer(Recipe(policy="float32", seed=5), TRAIN, TEST).resume(path)
-    with pytest.raises(ValueError, match=r"with data fashion-mnist-subset 192\+64, not fashion-mnist-subset 64\+64"):
-        Trainer(Recipe(policy="float32"), TRAIN.first(64), TEST).resume(path)
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("halve", [1 / 16, 1 / 32, 1 / 32]), ("constant", [1 / 16] * 3), ("cosine", [3 / 64, 1 / 64, 0.0])],
+)
+def test_schedules(schedule, rates):
+    trainer = Trainer(
+        recipe_of(policy="float32", epochs=3, halve_every=2, schedule=schedule), TRAIN.first(4), TEST.first(4)
+    )
+    seen = []
+    while not trainer.done:
+        trainer.run_epoch()
+        seen.append(trainer.optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx(rates, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +175,11 @@ def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(tmp_path):
         ({"batch_size": -1}, "batch_size must be at least 1, not -1"),
         ({"lr": 0.0}, "lr must be positive"),
         ({"policy": "O12"}, "stage L, F, B, G is missing"),
+        ({"seed": -1}, "seed must not be negative, not -1"),
+        ({"weight_decay": -0.1}, r"weight_decay must not be negative, not -0\.1"),
+        ({"optimizer": "lion"}, "no optimizer 'lion'; there are sgd, adam, adamw, rmsprop"),
+        ({"optimizer": "adam", "nesterov": True}, "nesterov goes with the optimizer sgd and a momentum"),
+        ({"schedule": "step"}, "no schedule 'step'; there are halve, constant, cosine"),
     ],
 )
 def test_recipe_errors(change, message):
@@ -113,13 +187,157 @@ def test_recipe_errors(change, message):
         Recipe(**change)
 
 
-def test_metrics_and_curves(tmp_path):
-    history = [Epoch(1, 2.0, 50.0, 0.1), Epoch(2, 1.5, 60.0, 0.1)]
-    write_metrics(tmp_path / "metrics.csv", history)
-    with (tmp_path / "metrics.csv").open() as file:
-        assert list(csv.DictReader(file)) == [
-            {"epoch": "1", "loss": "2.0", "accuracy": "50.0", "seconds": "0.1"},
-            {"epoch": "2", "loss": "1.5", "accuracy": "60.0", "seconds": "0.1"},
-        ]
-    plot_curves(tmp_path / "curves.png", {"float32": history, "O12-L12-FBG8q": history[:1]}, "title")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+def test_recipes_of_one_run():
+    assert Recipe(policy="OL12-FBG8q", epochs=3).identity == Recipe(policy="O12-L12-FBG8/2q").identity
+    assert Recipe(schedule="cosine", epochs=3).identity != Recipe(schedule="cosine").identity
+    old = {key: x for key, x in dataclasses.asdict(Recipe()).items() if key not in ("optimizer", "schedule")}
+    assert Recipe.from_items(old) == Recipe()
+    with pytest.raises(ValueError, match="Recipe: unknown warmup; made by a newer positcore"):
+        Recipe.from_items({"warmup": 3})
+
+
+# Scores, and NaR ----------------------------------------------------------------------------------------
+
+
+class Table(torch.nn.Module):
+    """Gives the next rows of a table of logits, whatever the images."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = torch.tensor(rows)
+
+    def forward(self, x):
+        rows, self.rows = self.rows[: len(x)], self.rows[len(x) :]
+        return rows
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 1024])
+def test_scores(batch_size):
+    nan = float("nan")
+    rows = [[0, 1, 2, 3, 9], [0, 5, 5, 5, 5], [0, 5, 5, 5, 5], [9, 9, 9, 9, 9], [nan, 1, 1, 1, 1], [8, 0, 0, 0, 0.0]]
+    labels = np.array([4, 1, 3, 3, 1, 1], np.uint8)
+    data = dataclasses.replace(PICTURES.first(6), labels=labels, classes=tuple("abcde"))
+    scores = evaluate(Table(rows), data, batch_size)
+    assert (scores.accuracy, scores.top3) == (100 * 2 / 6, 100 * 4 / 6)
+    assert np.isnan(scores.loss)
+    scores = evaluate(Table(rows[-1:]), dataclasses.replace(data.first(1), labels=labels[-1:]))
+    assert scores.loss == pytest.approx(np.log(4 + np.exp(8.0)))
+    with pytest.raises(ValueError, match="evaluate: pictures has no images"):
+        evaluate(Table(rows), PICTURES.first(0))
+
+
+def test_evaluation_leaves_the_mode():
+    trainer = Trainer(recipe_of(policy="float32"), TRAIN, TEST)
+    for mode in (True, False):
+        trainer.model.train(mode)
+        trainer.scores()
+        assert trainer.model.training is mode
+    assert trainer.test_tensors[0].shape == (64, 1, 28, 28)
+
+
+def test_a_nar_in_the_loss_is_named_with_its_layer():
+    trainer = Trainer(recipe_of(), TRAIN, TEST)
+    with torch.no_grad():
+        trainer.model[3].bias[2] = float("nan")
+    before = copy.deepcopy(trainer.model.state_dict())
+    with pytest.raises(ValueError, match=r"the loss of step 1 of epoch 1 is NaR: parameter '3\.bias' holds NaR; try"):
+        trainer.run_epoch()
+    assert all(torch.equal(x, before[key]) or key == "3.bias" for key, x in trainer.model.state_dict().items())
+
+
+def test_where_a_nar_comes_from():
+    class Hole(torch.nn.Module):
+        def forward(self, x):
+            return x / 0
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.ReLU(), Hole()), torch.nn.ReLU())
+    torch.nn.init.zeros_(model[0].weight)
+    torch.nn.init.zeros_(model[0].bias)
+    assert first_nar(model, torch.ones(1, 2)) == r"the first NaR is in the output of '1.1' (Hole)"
+    assert first_nar(model, torch.tensor([[1.0, float("inf")]])) == "the network's inputs hold nan or inf"
+    assert first_nar(model[0], torch.ones(1, 2)) is None
+
+
+# It feels like PyTorch ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return batch_of(TRAIN, slice(16), torch.device("cpu"))
+
+
+def one_step(model, batch, forward=None):
+    """The model's state after one step of SGD on a batch."""
+    policy = pnn.Policy.parse(POLICY)
+    optimizer = pnn.SGD(model.parameters(), policy, lr=1 / 16, momentum=0.5)
+    images, labels = batch
+    pnn.CrossEntropyLoss(policy)((forward or model)(images), labels).backward()
+    optimizer.step()
+    return model.state_dict()
+
+
+def equal(a, b):
+    return list(a) == list(b) and all(torch.equal(x, b[key]) for key, x in a.items())
+
+
+def twin():
+    torch.manual_seed(5)
+    return pnn.convert(lenet5(), pnn.Policy.parse(POLICY))
+
+
+def test_an_ordinary_loop_with_a_data_loader():
+    images, labels = batch_of(TRAIN, slice(100), torch.device("cpu"))
+
+    def run():
+        torch.manual_seed(5)
+        policy = pnn.Policy.parse(POLICY)
+        model = pnn.convert(mnistnet(), policy)
+        loss, optimizer = pnn.CrossEntropyLoss(policy), pnn.SGD(model.parameters(), policy, lr=1 / 16, momentum=0.5)
+        loader = DataLoader(TensorDataset(images, labels), 32, shuffle=True, generator=torch.Generator().manual_seed(2))
+        losses = []
+        for x, y in loader:
+            optimizer.zero_grad()
+            value = loss(model(x), y)
+            value.backward()
+            optimizer.step()
+            losses.append(value.item())
+        assert [len(x) for x, _ in loader] == [32, 32, 32, 4]
+        return losses, model.state_dict()
+
+    (losses, first), (again, second) = run(), run()
+    assert losses == again
+    assert losses[0] > losses[-1]
+    assert equal(first, second)
+
+
+def test_saved_copied_and_pickled_models_train_on_alike(batch, tmp_path):
+    model = twin()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    loaded = pnn.convert(lenet5(), pnn.Policy.parse(POLICY))
+    loaded.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    torch.save(model, tmp_path / "model.pt")
+    whole = torch.load(tmp_path / "model.pt", weights_only=False)
+    others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded, whole]
+    expected = one_step(model, batch)
+    for other in others:
+        assert equal(one_step(other, batch), expected)
+
+
+def test_a_checkpointed_forward_gives_the_same_bits(batch):
+    expected = one_step(twin(), batch)
+    model = twin()
+    assert equal(one_step(model, batch, lambda x: checkpoint_sequential(model, 3, x, use_reentrant=False)), expected)
+
+
+def test_no_grad_and_eval_mode(batch):
+    model = twin()
+    with torch.no_grad():
+        quiet = model(batch[0])
+    assert not quiet.requires_grad
+    assert torch.equal(model.eval()(batch[0]), quiet)
+    assert all(not module.training for module in model.modules())
+    assert model.train()(batch[0]).requires_grad
+
+
+def test_epochs_of_older_checkpoints_have_no_test_loss():
+    assert Epoch(1, 2.0, 50.0, 0.1).test_loss is None

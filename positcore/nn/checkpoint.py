@@ -1,0 +1,64 @@
+"""Checkpoints: files that hold either the whole new state or the whole old one, whatever happens in between."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from positcore.files import write_aside
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+_KIND = "positcore training"
+_VERSION = 2  # 1 had neither `kind` nor `version`, and was written after an epoch only
+_KEYS = ("recipe", "data", "model", "optimizer", "schedule", "history")
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` beside `path`, then rename: a process killed at any moment leaves the old file or the new one.
+
+    Parameters
+    ----------
+    path : Path
+    state : mapping
+        Tensors, numbers, strings, and lists and dictionaries of them.
+    """
+    state = {"kind": _KIND, "version": _VERSION, **state}
+    write_aside(path, lambda aside: torch.save(state, aside))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint, on the CPU, read with `weights_only=True`: no code of the file runs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged (every byte is under a checksum), of another program, or of a newer version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken:
+            raise ValueError(f"checksum of {broken}")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = [key for key in _KEYS if key not in state]
+        if missing:
+            raise ValueError(f"no {', '.join(missing)}")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of positcore, or a damaged one; remove it to start anew"
+        ) from error
+    if state.get("kind", _KIND) != _KIND or state.get("version", 1) > _VERSION:
+        raise ValueError(
+            f"{path} is a checkpoint of a newer positcore (version {state.get('version')}, this one reads up to "
+            f"{_VERSION}); upgrade, or choose another output folder"
+        )
+    return state

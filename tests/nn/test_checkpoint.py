@@ -1,0 +1,169 @@
+import dataclasses
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from positcore.data import load
+from positcore.nn.checkpoint import load_checkpoint, save_checkpoint
+from positcore.nn.training import Recipe, Trainer
+
+TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+RECIPE = Recipe("mnistnet", "float32", epochs=2)
+
+# Trains one epoch and saves; then saves the second epoch, but stops half-way through the bytes.
+SAVING = """
+import sys, time
+from pathlib import Path
+import torch
+from positcore.data import load
+from positcore.nn.training import Recipe, Trainer
+train, test = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+trainer = Trainer(Recipe("mnistnet", "float32", epochs=2), train, test)
+path = Path(sys.argv[1])
+trainer.run_epoch()
+trainer.save(path)
+trainer.run_epoch()
+save = torch.save
+
+def half(state, file):
+    save(state, file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    print("half", flush=True)
+    time.sleep(600)
+
+torch.save = half
+trainer.save(path)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    trainer = Trainer(RECIPE, TRAIN, TEST)
+    trainer.run_epoch()
+    trainer.save(tmp_path / "checkpoint.pt")
+    return tmp_path / "checkpoint.pt"
+
+
+def test_killed_in_the_middle_of_a_save(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    process = subprocess.Popen([sys.executable, "-c", SAVING, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    process.stdout.close()
+    assert len(list(tmp_path.iterdir())) == 2  # the checkpoint, and the half-written file beside it
+    whole, second = Trainer(RECIPE, TRAIN, TEST), Trainer(RECIPE, TRAIN, TEST)
+    second.resume(path)
+    assert len(second.history) == 1
+    for trainer in (whole, second):
+        while not trainer.done:
+            trainer.run_epoch()
+    ours = second.model.state_dict()
+    assert all(torch.equal(x, ours[key]) for key, x in whole.model.state_dict().items())
+
+
+def test_an_error_while_saving_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def fail(state, file):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, {})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", [b"", b"not a checkpoint", b"PK\x03\x04"], ids=["empty", "text", "signature"])
+def test_what_is_no_checkpoint(tmp_path, text):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is not a checkpoint of positcore, or a damaged one; remove"):
+        Trainer(RECIPE, TRAIN, TEST).resume(path)
+    assert path.read_bytes() == text
+
+
+def test_a_truncated_checkpoint(path):
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(ValueError, match="not a checkpoint of positcore, or a damaged one"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.3, 0.5, 0.7])
+def test_a_flipped_bit(path, where):
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * where)] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a checkpoint of positcore, or a damaged one"):
+        load_checkpoint(path)
+
+
+class Foreign:
+    pass
+
+
+@pytest.mark.parametrize("state", [{"weight": torch.zeros(2)}, [1, 2], Foreign()], ids=["state_dict", "list", "object"])
+def test_a_foreign_file(tmp_path, state):
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"model\.pt is not a checkpoint of positcore"):
+        load_checkpoint(tmp_path / "model.pt")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+def changed(path, **changes):
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)
+    return path
+
+
+@pytest.mark.parametrize("change", [{"version": 3}, {"kind": "other"}], ids=str)
+def test_a_newer_version(path, change):
+    with pytest.raises(ValueError, match=r"is a checkpoint of a newer positcore .*upgrade, or choose another output"):
+        load_checkpoint(changed(path, **change))
+
+
+def test_a_checkpoint_from_before_there_were_versions(path):
+    state = torch.load(path, weights_only=True)
+    for key in ("kind", "version", "steps", "loss_sum", "seconds"):
+        del state[key]
+    state["recipe"] = {key: state["recipe"][key] for key in ("model", "policy", "epochs", "seed")}
+    state["history"] = [{key: e[key] for key in ("epoch", "loss", "accuracy", "seconds")} for e in state["history"]]
+    torch.save(state, path)
+    trainer = Trainer(RECIPE, TRAIN, TEST)
+    trainer.resume(path)
+    assert (len(trainer.history), trainer.steps) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "train", "message"),
+    [
+        ({"seed": 5}, 192, "is a checkpoint with seed 0, not 5; give the same options to resume it, or another"),
+        ({"policy": "O12-L12-FBG8q"}, 192, "with policy float32, not O12-L12-FBG8q"),
+        ({"schedule": "cosine"}, 192, "with schedule halve, not cosine"),
+        ({"weight_decay": 0.5}, 192, r"with weight_decay 0\.0, not 0\.5"),
+        ({}, 64, r"with data fashion-mnist-subset 192\+64, not fashion-mnist-subset 64\+64"),
+    ],
+    ids=["seed", "policy", "schedule", "decay", "data"],
+)
+def test_a_checkpoint_of_another_run(path, recipe, train, message):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        Trainer(dataclasses.replace(RECIPE, **recipe), TRAIN.first(train), TEST).resume(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": {"1.weight": torch.zeros(1)}}, {"history": [{"epoch": 1}]}, {"optimizer": {}}], ids=list
+)
+def test_a_state_that_is_not_the_recipes(path, change):
+    with pytest.raises(ValueError, match="does not hold the state of mnistnet that its recipe says; remove it to"):
+        Trainer(RECIPE, TRAIN, TEST).resume(changed(path, **change))
