@@ -14,11 +14,11 @@ from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert, to_float
 from positcore.nn.gradients import accumulate
 from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
-from positcore.nn.optim import SGD
+from positcore.nn.optim import SGD, Adam, AdamW, RMSprop
 from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "Stage", "accumulate", "convert",
-    "quantize", "to_float", "use_backend",
+    "SGD", "Adam", "AdamW", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "RMSprop", "Stage",
+    "accumulate", "convert", "quantize", "to_float", "use_backend",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from positcore.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "add", "as_array", "as_tensor", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log", "look_up", "mul",
-    "on_cpu", "quantize", "sub", "use_torch_threads",
+    "on_cpu", "quantize", "sqrt", "sub", "use_torch_threads",
 ]  # fmt: skip
 
 
@@ -114,6 +114,11 @@ def div(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
 def fma(fmt: PositFormat, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """x · y + z, rounded once to `fmt`; operands broadcast."""
     return _apply(arithmetic.values_fma, fmt, x, y, z)
+
+
+def sqrt(fmt: PositFormat, x: Tensor) -> Tensor:
+    """√x, rounded once to `fmt`; x < 0 is NaR."""
+    return _apply(arithmetic.values_sqrt, fmt, x)
 
 
 def div_by_count(fmt: PositFormat, x: Tensor, count: int, count_format: PositFormat) -> Tensor:

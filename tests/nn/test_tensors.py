@@ -43,6 +43,14 @@ def test_fma(fmt):
     assert fmt.encode(got.numpy()).tolist() == [exact(fmt, lambda x, y, z: x * y + z, *codes) for codes in triples]
 
 
+@pytest.mark.parametrize("fmt", FORMATS, ids=format_id)
+def test_sqrt(fmt):
+    a, _ = some_pairs(fmt, np.random.default_rng(3), 200)
+    got = tensors.sqrt(fmt, values(fmt, a))
+    assert got.dtype == values(fmt, a).dtype
+    assert fmt.encode(got.numpy()).tolist() == [pc.Posit(fmt, code).sqrt().code for code in a.tolist()]
+
+
 @pytest.mark.parametrize("name", ["exp", "log"])
 @pytest.mark.parametrize("fmt", [pc.PositFormat(6, 0, underflow=True), pc.posit8, pc.PositFormat(9, 3)], ids=format_id)
 def test_functions(fmt, name):

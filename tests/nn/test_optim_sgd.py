@@ -146,11 +146,12 @@ def test_closure():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": -0.1}, r"SGD: lr must not be negative, not -0\.1"),
-        ({"lr": float("nan")}, "SGD: lr must not be negative, not nan"),
-        ({"lr": 0.1, "momentum": -1}, "SGD: momentum must not be negative, not -1"),
-        ({"lr": 0.1, "dampening": -1}, "SGD: dampening must not be negative, not -1"),
-        ({"lr": 0.1, "weight_decay": -1}, "SGD: weight_decay must not be negative, not -1"),
+        ({"lr": -0.1}, r"SGD: lr must be finite and not negative, not -0\.1"),
+        ({"lr": float("nan")}, "SGD: lr must be finite and not negative, not nan"),
+        ({"lr": float("inf")}, "SGD: lr must be finite and not negative, not inf"),
+        ({"lr": 0.1, "momentum": -1}, "SGD: momentum must be finite and not negative, not -1"),
+        ({"lr": 0.1, "dampening": -1}, "SGD: dampening must be finite and not negative, not -1"),
+        ({"lr": 0.1, "weight_decay": -1}, "SGD: weight_decay must be finite and not negative, not -1"),
         ({"lr": 0.1, "nesterov": True}, "SGD: nesterov needs a momentum and no dampening"),
         (
             {"lr": 0.1, "nesterov": True, "momentum": 0.5, "dampening": 0.1},
