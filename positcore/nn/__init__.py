@@ -10,6 +10,7 @@ A normal PyTorch loop works on the twin of a float model::
 and `pnn.use_backend("rtl")` runs its matrix products in the simulated hardware, with the same bits.
 """
 
+from positcore.nn.audit import AuditError, audit
 from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert, to_float
 from positcore.nn.gradients import accumulate
@@ -19,6 +20,6 @@ from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "RMSprop", "Stage",
-    "accumulate", "convert", "quantize", "to_float", "use_backend",
+    "SGD", "Adam", "AdamW", "AuditError", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "RMSprop",
+    "Stage", "accumulate", "audit", "convert", "quantize", "to_float", "use_backend",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from positcore.gemm.convolution import conv2d_values, flipped, input_gradient_va
 from positcore.gemm.patches import Geometry, spread, unfold
 from positcore.gemm.products import matmul_values, stacked_values
 from positcore.mac import MacSpec
+from positcore.nn.audit import golden
 from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.tensors import as_array, as_tensor, on_cpu, use_torch_threads
 
@@ -141,6 +142,11 @@ def _to_images(values: Any, images: int, size: tuple[int, int]) -> Tensor:
 
 def _torch_product(a: Any, b: Any) -> Any:
     """PyTorch's matrix product; in float64, if it was told to make less of float32 than its name says."""
+    with golden():
+        return _float_product(a, b)
+
+
+def _float_product(a: Any, b: Any) -> Any:
     if a.dtype == np.float32 and torch.get_float32_matmul_precision() != "highest":
         a, b = a.astype(np.float64), b.astype(np.float64)
     return torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy()

@@ -7,8 +7,10 @@ from torch import nn
 
 import positcore as pc
 from positcore.gemm.patches import Geometry
-from positcore.nn import SGD, CrossEntropyLoss, Policy, backends, convert, functional, quantize, tensors, use_backend
+from positcore.nn import SGD, CrossEntropyLoss, Policy, backends, convert, quantize, tensors, use_backend
+from positcore.nn import gradients as core
 from positcore.nn.backends import CodesBackend
+from positcore.nn.functional import products
 from positcore.nn.models import lenet5
 from tests.nn import reference
 from tests.nn.reference import array, differences
@@ -123,17 +125,19 @@ def test_a_wrong_matrix_product_is_seen(fault, monkeypatch):
     assert deviations(state, weights)
 
 
-def plain_sum(policy, total):
+def plain_sum(policy, total, factor):
     return total
 
 
-def two_roundings(policy, rows):
+class TwoRoundings:
     """A bias gradient rounded over each half of the terms, then over both, as if the accumulator had been read out."""
-    half = rows.shape[1] // 2
-    backend, spec = functional.current_backend(), policy.gradient_mac
-    parts = [backend.matmul(spec, part, part.new_ones(part.shape[1], 1)) for part in (rows[:, :half], rows[:, half:])]
-    total = tensors.add(policy.gradient.format, *parts)
-    return functional._parameter_gradient(policy, total.reshape(-1))
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def rounded(self, mac):
+        halves = self.rows.split(self.rows.shape[1] // 2, dim=1)[:2]
+        return tensors.add(mac.out, *[core.row_sums(half).rounded(mac) for half in halves])
 
 
 def rounding_twice(fmt, x, y, z):
@@ -147,8 +151,8 @@ def float32_quotient(fmt, x, y):
 @pytest.mark.parametrize(
     ("module", "name", "fault"),
     [
-        (functional, "_parameter_gradient", plain_sum),
-        (functional, "_bias_gradient", two_roundings),
+        (core, "_mean", plain_sum),
+        (products, "row_sums", TwoRoundings),
         (tensors, "fma", rounding_twice),
         (tensors, "div", float32_quotient),
         (tensors, "log", tensors.exp),
