@@ -15,11 +15,12 @@ from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert, to_float
 from positcore.nn.gradients import accumulate
 from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
-from positcore.nn.optim import SGD, Adam, AdamW, RMSprop
+from positcore.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm_, clip_grad_value_
 from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.tensors import quantize
 
 __all__ = [
     "SGD", "Adam", "AdamW", "AuditError", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "RMSprop",
-    "Stage", "accumulate", "audit", "convert", "quantize", "to_float", "use_backend",
+    "Stage", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "convert", "quantize", "to_float",
+    "use_backend",
 ]  # fmt: skip
