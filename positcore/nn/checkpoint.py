@@ -11,7 +11,7 @@ import torch
 
 from positcore.files import write_aside
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "remove_remains", "save_checkpoint"]
 
 _KIND = "positcore training"
 _VERSION = 2  # 1 had neither `kind` nor `version`, and was written after an epoch only
@@ -62,3 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{_VERSION}); upgrade, or choose another output folder"
         )
     return state
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what processes that were killed while they saved `path` left beside it. None may be saving now."""
+    for aside in path.parent.glob(f".{path.name}.*{path.suffix}"):
+        aside.unlink(missing_ok=True)

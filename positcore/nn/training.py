@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from positcore.data import Dataset
-from positcore.nn.checkpoint import load_checkpoint, save_checkpoint
+from positcore.nn.checkpoint import load_checkpoint, remove_remains, save_checkpoint
 from positcore.nn.convert import convert
 from positcore.nn.evaluation import Scores, batch_of, evaluate, first_nar
 from positcore.nn.layers import CrossEntropyLoss
@@ -222,6 +222,7 @@ class Trainer:
         # The schedule warns if it steps before the optimizer did; here it did, before the checkpoint.
         self.optimizer._opt_called = True  # type: ignore[attr-defined]
         self._loss_sum, self._seconds = state.get("loss_sum", 0.0), state.get("seconds", 0.0)
+        remove_remains(path)
 
 
 def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:

@@ -58,6 +58,7 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2  # the checkpoint, and the half-written file beside it
     whole, second = Trainer(RECIPE, TRAIN, TEST), Trainer(RECIPE, TRAIN, TEST)
     second.resume(path)
+    assert list(tmp_path.iterdir()) == [path]
     assert len(second.history) == 1
     for trainer in (whole, second):
         while not trainer.done:
