@@ -55,9 +55,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--halve-every", type=int, default=default.halve_every, metavar="E",
         help=f"epochs after which --schedule halve halves the learning rate ({default.halve_every})",
     )  # fmt: skip
+    parser.add_argument(
+        "--clip-norm", type=float, default=default.clip_norm, metavar="M",
+        help="bring the norm of all gradients down to M (0: leave them)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
     parser.add_argument("--images", type=int, metavar="N", help="only the first N training images")
     parser.add_argument("--backend", default="golden", help="golden (the golden model) or rtl (the simulated hardware)")
+    parser.add_argument("--audit", action="store_true", help="stop at any float arithmetic in a training step")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is one (cpu)")
     parser.add_argument(
         "--threads", type=int, metavar="T", help="threads; the results are the same bits for any number"
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = Recipe(
         args.model, args.policy, args.epochs, args.batch_size, args.lr, args.momentum, args.halve_every, args.seed,
-        args.optimizer, args.weight_decay, args.nesterov, args.schedule,
+        args.optimizer, args.weight_decay, args.nesterov, args.schedule, args.clip_norm,
     )  # fmt: skip
     if args.images is not None and args.images < 1:
         raise ValueError(f"train: --images must be at least 1, not {args.images}")
@@ -110,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
     with use_backend(args.backend):
         train = load(args.data, "train", args.data_root, args.download)
         test = load(args.data, "test", args.data_root, args.download)
-        trainer = Trainer(recipe, train if args.images is None else train.first(args.images), test, device)
+        images = train if args.images is None else train.first(args.images)
+        trainer = Trainer(recipe, images, test, device, args.audit)
         if args.resume:
             trainer.resume(checkpoint)
         after_step = _saver(trainer, checkpoint, *args.checkpoint_every) if args.checkpoint_every else None

@@ -46,6 +46,8 @@ class Recipe:
         Of sgd.
     schedule : str
         Of the learning rate: "halve", "constant", or "cosine" (from `lr` to 0 over all epochs).
+    clip_norm : float
+        What the norm of all gradients is brought down to; 0 leaves them alone.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Recipe:
     weight_decay: float = 0.0
     nesterov: bool = False
     schedule: str = "halve"
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -74,7 +77,7 @@ class Recipe:
                 raise ValueError(f"Recipe: {name} must be at least 1, not {getattr(self, name)}")
         if self.lr <= 0 or self.momentum < 0:
             raise ValueError(f"Recipe: lr must be positive and momentum not negative, not {self.lr}, {self.momentum}")
-        for name in ("weight_decay", "seed"):
+        for name in ("weight_decay", "seed", "clip_norm"):
             if getattr(self, name) < 0:
                 raise ValueError(f"Recipe: {name} must not be negative, not {getattr(self, name)}")
         if self.optimizer not in OPTIMIZERS:

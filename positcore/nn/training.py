@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from positcore.data import Dataset
+from positcore.nn.audit import audit
 from positcore.nn.checkpoint import load_checkpoint, remove_remains, save_checkpoint
 from positcore.nn.convert import convert
 from positcore.nn.evaluation import Scores, batch_of, evaluate, first_nar
 from positcore.nn.layers import CrossEntropyLoss
 from positcore.nn.models import build
+from positcore.nn.optim import clip_grad_norm_
 from positcore.nn.policy import Policy
 from positcore.nn.recipe import Recipe, make_optimizer, make_schedule
 
@@ -65,15 +67,22 @@ class Trainer:
         Normalized with their own mean and std, a batch at a time.
     device : torch.device or str
         Where it runs; posits have the same bits everywhere (dropout draws other numbers on a GPU).
+    audited : bool
+        Whether every step runs under `positcore.nn.audit`; it changes no bit.
 
     Raises
     ------
     TypeError, ValueError
-        If the network has no posit twin, or does not take such images.
+        If the network has no posit twin, or does not take such images, or float32 is to be audited.
     """
 
-    def __init__(self, recipe: Recipe, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, train: Dataset, test: Dataset, device: torch.device | str = "cpu", audited: bool = False
+    ) -> None:
+        if audited and recipe.policy == "float32":
+            raise ValueError("Trainer: an audit finds float arithmetic, which is all that float32 does; audit a policy")
         self.recipe, self.train, self.test, self.device = recipe, train, test, torch.device(device)
+        self.audited = audited
         self.history: list[Epoch] = []
         self.steps = 0  # of the epoch that is under way
         self._loss_sum = self._seconds = 0.0
@@ -82,9 +91,8 @@ class Trainer:
         channels, height, width = train.images.shape[1:]
         self.model = build(recipe.model, len(train.classes), (channels, height, width))
         self.loss: Callable[[Tensor, Tensor], Tensor] = torch.nn.CrossEntropyLoss()
-        policy = None
-        if recipe.policy != "float32":
-            policy = Policy.parse(recipe.policy)
+        policy = self._policy = None if recipe.policy == "float32" else Policy.parse(recipe.policy)
+        if policy is not None:
             self.model, self.loss = convert(self.model, policy), CrossEntropyLoss(policy)
         self.model.to(self.device)
         self.optimizer = make_optimizer(recipe, policy, list(self.model.parameters()))
@@ -133,7 +141,8 @@ class Trainer:
         with _own_random_numbers(self.device):
             while self.steps < len(batches):
                 start = time.perf_counter()
-                loss = self._step(batches[self.steps])
+                with audit(self.model) if self.audited else nullcontext():
+                    loss = self._step(batches[self.steps])
                 self.steps += 1
                 self._loss_sum += loss * len(batches[self.steps - 1])
                 self._seconds += time.perf_counter() - start
@@ -162,6 +171,12 @@ class Trainer:
                 "learning rate, or wider formats there"
             )
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_norm:
+            parameters, most = self.model.parameters(), self.recipe.clip_norm
+            if self._policy is None:
+                torch.nn.utils.clip_grad_norm_(parameters, most)
+            else:
+                clip_grad_norm_(parameters, most, self._policy)
         self.optimizer.step()
         return value
 

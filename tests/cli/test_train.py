@@ -44,6 +44,7 @@ def test_json(tmp_path, capsys):
         (["train", "lenet5", "--epochs", "0"], "epochs must be at least 1, not 0"),
         (["train", "lenet5", "--device", "tpu"], "--device must be cpu or cuda, not 'tpu'"),
         (["train", "lenet5", "--device", "meta"], "--device must be cpu or cuda, not 'meta'"),
+        (["train", "lenet5", "--policy", "float32", "--audit"], "an audit finds float arithmetic"),
         (["train", "cifarnet"], "cifarnet takes images of 3×32×32 .*, not 1×28×28"),
         (["train", "lenet5", "--resume"], "--resume: there is no .*checkpoint.pt; leave --resume out to start"),
     ],
@@ -163,7 +164,8 @@ def test_tensorboard(tmp_path, monkeypatch):
 
 def test_options_reach_the_recipe(tmp_path, capsys):
     arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "1", "--json"]
-    options = ["--optimizer", "sgd", "--nesterov", "--weight-decay", "0.01", "--schedule", "cosine"]
+    options = ["--optimizer", "sgd", "--nesterov", "--weight-decay", "0.01", "--schedule", "cosine", "--clip-norm", "2"]
     assert main([*arguments, *options, "-o", str(tmp_path)]) == 0
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert (recipe["nesterov"], recipe["weight_decay"], recipe["schedule"]) == (True, 0.01, "cosine")
+    assert recipe["clip_norm"] == 2.0

@@ -16,6 +16,7 @@ from positcore.nn.training import Epoch, Recipe, Trainer
 
 POLICY = "O12-L12-FBG8q"
 TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+FEW = TRAIN.first(64)
 RANDOM = np.random.default_rng(1)
 PICTURES = Dataset(
     "pictures", "train", RANDOM.integers(0, 256, (8, 3, 32, 32), np.uint8), RANDOM.integers(0, 2, 8, np.uint8),
@@ -53,15 +54,16 @@ def what_counts(trainer):
 @pytest.mark.parametrize(
     ("recipe", "train"),
     [
-        (recipe_of(epochs=2, halve_every=1), TRAIN),
-        (recipe_of(epochs=2, nesterov=True, weight_decay=0.001, schedule="cosine"), TRAIN),
+        (recipe_of(epochs=2, batch_size=32, halve_every=1), FEW),
+        (recipe_of(epochs=2, batch_size=32, policy="float32", nesterov=True, schedule="cosine"), FEW),
+        (recipe_of(epochs=2, optimizer="adamw", lr=1 / 256, batch_size=32, weight_decay=0.01, clip_norm=0.5), FEW),
         (recipe_of(epochs=2, model="cifarnet", policy="float32", batch_size=4, schedule="constant"), PICTURES),
         (recipe_of(epochs=2, model="resnet20", policy="float32", batch_size=4), SMALL),
     ],
-    ids=lambda x: f"{x.model},{x.policy},{x.schedule}" if isinstance(x, Recipe) else "",
+    ids=lambda x: f"{x.model},{x.policy},{x.optimizer},{x.schedule}" if isinstance(x, Recipe) else "",
 )
 def test_resuming_at_any_step_gives_the_same_bits(recipe, train, tmp_path):
-    test = TEST if train is TRAIN else train
+    test = TEST.first(16) if train is FEW else train
     count = iter(range(100))
     whole = Trainer(recipe, train, test)
     while not whole.done:
@@ -179,12 +181,47 @@ def test_schedules(schedule, rates):
         ({"weight_decay": -0.1}, r"weight_decay must not be negative, not -0\.1"),
         ({"optimizer": "lion"}, "no optimizer 'lion'; there are sgd, adam, adamw, rmsprop"),
         ({"optimizer": "adam", "nesterov": True}, "nesterov goes with the optimizer sgd and a momentum"),
+        ({"clip_norm": -1.0}, r"clip_norm must not be negative, not -1\.0"),
         ({"schedule": "step"}, "no schedule 'step'; there are halve, constant, cosine"),
     ],
 )
 def test_recipe_errors(change, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**change)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_every_optimizer_learns_under_the_audit(optimizer):
+    recipe = recipe_of(optimizer=optimizer, lr=1 / 16 if optimizer == "sgd" else 1 / 512, clip_norm=1.0, epochs=2)
+    trainer = Trainer(recipe, TRAIN, TEST, audited=True)
+    assert trainer.run_epoch().loss > trainer.run_epoch().loss
+
+
+def test_the_audit_changes_no_bit_and_finds_float_arithmetic():
+    plain, audited = (Trainer(recipe_of(epochs=1), TRAIN.first(64), TEST.first(8), audited=flag) for flag in (0, 1))
+    plain.run_epoch()
+    audited.run_epoch()
+    assert same(plain, audited)
+    audited.loss = torch.nn.CrossEntropyLoss()
+    with pytest.raises(pnn.AuditError, match="is float arithmetic"):
+        audited.run_epoch()
+    with pytest.raises(ValueError, match="an audit finds float arithmetic, which is all that float32 does; audit a"):
+        Trainer(recipe_of(policy="float32"), TRAIN, TEST, audited=True)
+
+
+def test_clipping_bounds_the_step():
+    plain, clipped = (
+        Trainer(recipe_of(policy=policy, lr=1.0, momentum=0.0, clip_norm=norm), TRAIN.first(64), TEST.first(8))
+        for policy, norm in (("float32", 0.0), ("float32", 1 / 64))
+    )
+    steps = []
+    for trainer in (plain, clipped):
+        before = torch.cat([p.detach().reshape(-1).clone() for p in trainer.model.parameters()])
+        trainer.run_epoch()
+        after = torch.cat([p.detach().reshape(-1) for p in trainer.model.parameters()])
+        steps.append(float((after - before).norm()))
+    assert steps[0] > 1 / 32
+    assert steps[1] == pytest.approx(1 / 64, rel=1e-3)
 
 
 def test_recipes_of_one_run():
