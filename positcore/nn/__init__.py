@@ -17,10 +17,11 @@ from positcore.nn.gradients import accumulate
 from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
 from positcore.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm_, clip_grad_value_
 from positcore.nn.policy import Override, Policy, Stage
+from positcore.nn.scaling import AdaptiveScale, BackScale, DynamicScaler, GradientScale, scale_gradient
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "AuditError", "Conv2d", "CrossEntropyLoss", "Linear", "Override", "Policy", "RMSprop",
-    "Stage", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "convert", "quantize", "to_float",
-    "use_backend",
+    "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "Conv2d", "CrossEntropyLoss", "DynamicScaler",
+    "GradientScale", "Linear", "Override", "Policy", "RMSprop", "Stage", "accumulate", "audit", "clip_grad_norm_",
+    "clip_grad_value_", "convert", "quantize", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from positcore.nn import SGD, Adam, AdamW, Policy, RMSprop, quantize
+from positcore.nn import SGD, Adam, AdamW, Policy, RMSprop, audit, clip_grad_norm_, clip_grad_value_, quantize
 
 POLICY = Policy.parse("O12-L12-FBG8q")
 KINDS = {
@@ -85,6 +85,20 @@ def test_one_vector_or_many_calls(kind):
     for other in optimizers:
         run(other, range(3))
     assert torch.equal(torch.stack(together), torch.stack(alone))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_computed_in_floats(kind):
+    optimizer = kind([draw(seed=seed) for seed in range(2)], POLICY, **KINDS[kind], weight_decay=0.1, maximize=True)
+    with audit():
+        for _ in range(2):
+            for w in optimizer.param_groups[0]["params"]:
+                w.grad = draw(seed=3).detach()
+            clip_grad_norm_(optimizer.param_groups[0]["params"], 0.5, POLICY)
+            clip_grad_norm_(optimizer.param_groups[0]["params"], 0.25, POLICY, float("inf"))
+            clip_grad_norm_(optimizer.param_groups[0]["params"], 0.25, POLICY, 1)
+            clip_grad_value_(optimizer.param_groups[0]["params"], 0.125, POLICY)
+            optimizer.step()
 
 
 @pytest.mark.parametrize("kind", KINDS)
