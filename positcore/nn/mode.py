@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
@@ -70,7 +71,7 @@ class PositMode(TorchFunctionMode):
             return func(*args, **kwargs)
         if name in _PLAIN or not any(x.is_floating_point() for x in _tensors((args, kwargs.values()))):
             return func(*args, **kwargs)
-        if name in OPERATIONS:
+        if name in OPERATIONS and not (name == "__getitem__" and _moves(args[1])):
             return OPERATIONS[name](self.policy, *args, **kwargs)
         if name.endswith("_") and not name.startswith("_") and name[:-1] in OPERATIONS:  # x += y and x.add_(y)
             return args[0].copy_(OPERATIONS[name[:-1]](self.policy, *args, **kwargs))
@@ -152,7 +153,7 @@ def _moves(index: Any) -> bool:
         return all(_moves(item) for item in index)
     if isinstance(index, Tensor):
         return index.dtype == torch.bool or not index.ndim
-    return not isinstance(index, list)
+    return not isinstance(index, list | np.ndarray)
 
 
 # Modules of users ------------------------------------------------------------------------------------

@@ -1,6 +1,11 @@
 """Posit operations with gradients, as functions: what the layers of `positcore.nn.layers` call."""
 
+from positcore.nn.functional.elementwise import abs, add, div, exp, log, mul, pow, sqrt, square, sub
 from positcore.nn.functional.losses import cross_entropy
 from positcore.nn.functional.products import conv2d, linear, matmul
+from positcore.nn.functional.reductions import mean, sum
 
-__all__ = ["conv2d", "cross_entropy", "linear", "matmul"]
+__all__ = [
+    "abs", "add", "conv2d", "cross_entropy", "div", "exp", "linear", "log", "matmul", "mean", "mul", "pow", "sqrt",
+    "square", "sub", "sum",
+]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from positcore.nn.functional import elementwise, movement, reductions
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.policy import Policy
 
@@ -32,4 +33,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "__matmul__"), _matmul),
     "__rmatmul__": _rmatmul,
     "linear": _linear,
+    **elementwise.CALLS,
+    **movement.CALLS,
+    **reductions.CALLS,
 }

@@ -36,4 +36,4 @@ def carrier(policy: Policy) -> torch.dtype:
 
 def shaped(result: Tensor, shape: Sequence[int]) -> Tensor:
     """A result in another shape, and no view: PyTorch forbids to change a view that a custom operation returns."""
-    return result if result.shape == torch.Size(shape) else result.reshape(*shape).clone()
+    return result if result.shape == torch.Size(shape) else result.reshape(tuple(shape)).clone()

@@ -1,0 +1,148 @@
+"""Operands: how an operation reads an activation, a parameter or a number, and sends back its gradient.
+
+The gradient of an operand that was broadcast is a sum over the positions that it went to: one exact sum, rounded once,
+in B for an activation and in G for a parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from positcore.codec import encode
+from positcore.format import PositFormat
+from positcore.mac import MacSpec
+from positcore.nn import tensors
+from positcore.nn.backends import current_backend
+from positcore.nn.gradients import deliver, row_sums
+from positcore.nn.policy import Policy
+from positcore.nn.uses import enter
+from positcore.quire import QuireArray
+
+__all__ = ["DotTerms", "Operand", "constant", "expand", "row_dots", "rows_of", "tensor_of"]
+
+_TILE = 1 << 16  # quires that are in memory at a time
+
+
+class Operand:
+    """One operand of an operation, made before `torch.autograd.Function.apply` from the very tensor that it is given.
+
+    Parameters
+    ----------
+    x : Tensor
+        A `torch.nn.Parameter`, or an activation.
+    policy : Policy
+    """
+
+    def __init__(self, x: Tensor, policy: Policy) -> None:
+        self.shape, self.policy = x.shape, policy
+        self.parameter = x if isinstance(x, torch.nn.Parameter) else None
+        self._deliver = None if self.parameter is not None else enter(x, policy.backward.format)
+
+    def send(self, left: Tensor, right: Tensor | None = None) -> Tensor | None:
+        """In backward: what to give the engine where the gradient is Σ left·right over the positions broadcast to.
+
+        Parameters
+        ----------
+        left : tensor of B values, a shape that the operand broadcasts to
+        right : tensor of F values that broadcasts to that shape, optional
+            1 unless given; rounded to B for an activation.
+        """
+        policy, fmt = self.policy, self.policy.backward.format
+        shape = left.shape if right is None else torch.broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
+        moved = math.prod(shape) == math.prod(self.shape)  # no position was broadcast
+        if right is not None and (self.parameter is not None or not moved):
+            left, right = left.expand(shape), right.to(left.device).expand(shape)
+        if self.parameter is not None:
+            rows = rows_of(left, self.shape)
+            if right is None:
+                return deliver(self.parameter, policy, row_sums(rows, tuple(self.shape)))
+            return deliver(self.parameter, policy, DotTerms(rows, rows_of(right, self.shape), tuple(self.shape)))
+        if right is not None:
+            right = tensors.quantize(fmt, right)
+        if moved:
+            gradient = left if right is None else tensors.mul(fmt, left, right)
+        else:
+            other = None if right is None else rows_of(right, self.shape)
+            gradient = row_dots(policy.backward_mac, rows_of(left, self.shape), other)
+        assert self._deliver is not None
+        return self._deliver(gradient.reshape(self.shape))
+
+
+@dataclass(frozen=True)
+class DotTerms:
+    """The dot products of the rows of two tensors (M, K): a gradient of M elements, given in the shape `shape`."""
+
+    a: Tensor
+    b: Tensor
+    shape: tuple[int, ...]
+
+    def rounded(self, mac: MacSpec) -> Tensor:
+        """See `positcore.nn.gradients.Terms`."""
+        return row_dots(mac, self.a, self.b).reshape(self.shape)
+
+    def add_to(self, quires: QuireArray) -> None:
+        """See `positcore.nn.gradients.Terms`."""
+        spec, flat = quires.spec, quires.reshape((len(self.a),))
+        a, b = (encode(fmt, tensors.as_array(x.cpu())) for fmt, x in ((spec.a, self.a), (spec.b, self.b)))
+        step = max(1, _TILE // max(1, len(a)))
+        for k in range(0, a.shape[1], step):
+            products = QuireArray(spec, a[:, k : k + step].shape)
+            flat.add_quire(products.add_product(a[:, k : k + step], b[:, k : k + step]).sum(1))
+
+
+def row_dots(mac: MacSpec, a: Tensor, b: Tensor | None = None) -> Tensor:
+    """Σ a·b over the rows of tensors (M, K), or Σ a·1, each in one accumulator: shape (M,)."""
+    if b is None:
+        return current_backend().matmul(mac, a, a.new_ones(a.shape[1], 1)).reshape(len(a))
+    return current_backend().matmul(mac, a[:, None, :], b[:, :, None]).reshape(len(a))
+
+
+def rows_of(x: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor as rows (elements of `shape`, positions that each of them broadcast to), positions in index order."""
+    padded = (1,) * (x.ndim - len(shape)) + tuple(shape)
+    spread = [i for i, size in enumerate(padded) if size != x.shape[i]]
+    kept = [i for i in range(x.ndim) if i not in spread]
+    return x.permute(*kept, *spread).reshape(math.prod(shape), math.prod(x.shape[i] for i in spread))
+
+
+def tensor_of(name: str, x: Any) -> Tensor:
+    """An operand as a tensor of floats: numbers and tensors of integers or booleans become float64, exactly.
+
+    Raises
+    ------
+    TypeError
+        If it is no real number, and no tensor of such.
+    """
+    if isinstance(x, Tensor) and not x.is_complex():
+        return x if x.is_floating_point() else x.double()
+    if isinstance(x, int | float):
+        return torch.tensor(float(x), dtype=torch.float64)
+    what = x.dtype if isinstance(x, Tensor) else repr(x)
+    raise TypeError(f"{name}: operands must be tensors or numbers that are real, not {what}")
+
+
+def constant(fmt: PositFormat, value: float) -> Tensor:
+    """A number rounded to `fmt`, as a tensor of no dimensions."""
+    return tensors.quantize(fmt, torch.tensor(value, dtype=torch.float64))
+
+
+def expand(x: Tensor, shape: torch.Size, policy: Policy) -> Tensor:
+    """`x` in a shape that it broadcasts to; its gradient is an exact sum. The same shape is a reading of `x`."""
+    result: Tensor = _Expand.apply(x, shape, policy, Operand(x, policy))  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Expand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shape: torch.Size, policy: Policy, operand: Operand) -> Tensor:
+        ctx.policy, ctx.operand = policy, operand
+        return x.expand(shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.operand.send(tensors.quantize(ctx.policy.backward.format, gradient)), None, None, None
