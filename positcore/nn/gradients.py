@@ -28,7 +28,7 @@ from positcore.nn.policy import Policy
 from positcore.nn.uses import same_task
 from positcore.quire import QuireArray
 
-__all__ = ["ConvolutionTerms", "MatmulTerms", "Terms", "accumulate", "deliver", "row_sums"]
+__all__ = ["ConvolutionTerms", "MatmulTerms", "PlaneTerms", "Terms", "accumulate", "deliver", "row_sums"]
 
 _TILE = 1 << 22  # codes of unfolded patches that are in memory at a time
 
@@ -66,7 +66,7 @@ class MatmulTerms:
 
 def row_sums(rows: Tensor, shape: tuple[int, ...] | None = None) -> MatmulTerms:
     """The sums of the rows of a tensor (M, K), as a gradient of shape (M,) unless told."""
-    return MatmulTerms(rows, rows.new_ones(rows.shape[1], 1), shape or (rows.shape[0],))
+    return MatmulTerms(rows, rows.new_ones(rows.shape[1], 1), (rows.shape[0],) if shape is None else shape)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,26 @@ class ConvolutionTerms:
 
     def _parts(self) -> Iterable[tuple[Tensor, Tensor]]:
         return zip(self.gradient.chunk(self.groups, 1), self.images.chunk(self.groups, 1), strict=True)
+
+
+@dataclass(frozen=True)
+class PlaneTerms:
+    """The bias gradient of a convolution in PositNN's order: rounded over each plane, then over the batch."""
+
+    gradient: Tensor  # (N, O, OH, OW)
+
+    def rounded(self, mac: MacSpec) -> Tensor:
+        """See `Terms.rounded`."""
+        images, channels = self.gradient.shape[:2]
+        planes = row_sums(self.gradient.reshape(images * channels, -1)).rounded(mac).reshape(images, channels)
+        return row_sums(planes.T).rounded(MacSpec(mac.out, mac.out, mac.accumulator))
+
+    def add_to(self, quires: QuireArray) -> None:
+        """Refused: what is rounded plane by plane has no exact sum."""
+        raise ValueError(
+            "a policy with the order positnn rounds the bias gradient of a convolution image by image: no exact "
+            "sum over uses, micro-batches or workers; take the order exact (leave @positnn out)"
+        )
 
 
 # One backward pass -----------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ def test_a_float_model_is_named():
         pnn.audit(model),
         pytest.raises(
             pnn.AuditError,
-            match=r"audit: aten.addmm.default on float32\[10\], float32\[4, 784\], float32\[784, 10\] in the forward pass, "
-            r"in Linear '1.0' is float arithmetic, which no hardware unit of the policy performs; use the posit operation",
+            match=r"audit: aten.addmm.default on float32\[10\], float32\[4, 784\], float32\[784, 10\] in the forward "
+            r"pass, in Linear '1.0' is float arithmetic, which no hardware unit of the policy performs; use the posit",
         ),
     ):
         model(X)

@@ -11,13 +11,11 @@ import torch
 from torch import nn
 
 from positcore import nn as pnn
-from positcore.gemm.patches import Geometry
 from positcore.nn import Policy, functional, quantize, tensors
 from positcore.nn.uses import enter
 from tests.nn.reference import differences, number, round_to
 
 POLICY = Policy.parse("O16-L16-F8q-B8q-G10q")
-GEOMETRY = Geometry((3, 3), (1, 1), (1, 1))
 
 
 def posits(*shape, seed=0, fmt=POLICY.forward.format):
@@ -155,6 +153,26 @@ def test_an_accumulator_that_is_no_quire_has_no_exact_sum():
         match=r"several operations use has an exact sum .* rounded of O16-L16-FB8q-G8 .*; add q to the G",
     ):
         torch.autograd.backward(outputs, [posits(4, 3), posits(4, 3)])
+
+
+def test_the_order_of_positnn():
+    """The bias gradient of a convolution: rounded over the plane, over the batch, and after the division."""
+    policy = Policy.parse("O16-L16-F8q-B8q-G8q@positnn")
+    fmt, shape = policy.gradient.format, (6, 2, 4, 4)
+    layer = pnn.Conv2d(1, 2, 1, policy=policy)
+    gradient = posits(*shape, seed=4)
+    layer(posits(6, 1, 4, 4)).backward(gradient)
+    numbers = gradient.double().tolist()
+    for channel in range(2):
+        planes = [round_to(fmt, sum(Fraction(x) for row in image[channel] for x in row)) for image in numbers]
+        assert Fraction(float(layer.bias.grad[channel])) == round_to(fmt, sum(planes))
+    with pytest.raises(ValueError, match="order positnn rounds the bias gradient of a convolution image by image"):
+        with_accumulation(layer, gradient)
+
+
+def with_accumulation(layer, gradient):
+    with pnn.accumulate(layer.parameters()):
+        layer(posits(6, 1, 4, 4)).backward(gradient)
 
 
 # Several backward passes ---------------------------------------------------------------------------

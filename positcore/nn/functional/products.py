@@ -17,7 +17,7 @@ from positcore.gemm.patches import Geometry
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
 from positcore.nn.functional.operation import carrier, operation, shaped
-from positcore.nn.gradients import ConvolutionTerms, MatmulTerms, deliver, row_sums
+from positcore.nn.gradients import ConvolutionTerms, MatmulTerms, PlaneTerms, deliver, row_sums
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 
@@ -249,7 +249,8 @@ class _Conv2d(torch.autograd.Function):
             grad_weight = deliver(ctx.weight, policy, terms)
         if ctx.needs_input_grad[2]:
             rows = gradient.transpose(0, 1).reshape(gradient.shape[1], -1)
-            grad_bias = deliver(ctx.bias, policy, row_sums(rows))
+            positnn = policy.order == "positnn"
+            grad_bias = deliver(ctx.bias, policy, PlaneTerms(gradient) if positnn else row_sums(rows))
         return ctx.use(grad_x), grad_weight, grad_bias, None, None, None, None
 
 
