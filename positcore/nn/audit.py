@@ -57,7 +57,7 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
     """
 
     def __init__(self, model: torch.nn.Module | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._names = {} if model is None else {module: name for name, module in model.named_modules()}
         self._inside: list[torch.nn.Module] = []
         self._hooks: list[Any] = []
@@ -66,13 +66,13 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
         for module in self._names:
             self._hooks.append(module.register_forward_pre_hook(self._go_in, prepend=True))
             self._hooks.append(module.register_forward_hook(self._come_out, always_call=True))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

@@ -102,7 +102,7 @@ class CodesBackend:
             return as_tensor(self._values(spec, left, right, start))
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         out = np.empty((*stack, a.shape[-2], b.shape[-1]), spec.out.tensor_dtype)
-        left, right = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (left, right))
+        left, right = (np.broadcast_to(as_array(x), (*stack, *x.shape[-2:])) for x in (a, b))
         start = None if start is None else np.broadcast_to(start, out.shape)
         for index in np.ndindex(*stack):
             out[index] = self._values(spec, left[index], right[index], None if start is None else start[index])

@@ -153,13 +153,17 @@ def deliver(parameter: Tensor, policy: Policy, terms: Terms) -> Tensor | None:
     task = same_task()
     if task not in _deliveries:
         _deliveries[task] = {}
-        torch.autograd.Variable._execution_engine.queue_callback(partial(_deliveries.pop, task, None))
+        torch.autograd.Variable._execution_engine.queue_callback(partial(_forget, task))
     if parameter not in _hooked:  # a hook that stays as long as the parameter does, and does not keep it
-        parameter.register_hook(partial(_collect, id(parameter)))
+        parameter.register_hook(partial(_collect, id(parameter)))  # type: ignore[no-untyped-call]
         _hooked[parameter] = True
     delivery = _deliveries[task].setdefault(id(parameter), _Delivery(parameter))
     delivery.terms.append((policy, terms))
     return parameter.new_zeros(()).expand_as(parameter) if len(delivery.terms) == 1 else None
+
+
+def _forget(task: int) -> None:
+    _deliveries.pop(task, None)
 
 
 def _collect(identity: int, placeholder: Tensor) -> Tensor | None:

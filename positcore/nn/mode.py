@@ -164,12 +164,12 @@ _running: list[PositMode] = []
 
 def _start(module: Any, arguments: Any) -> None:
     mode = PositMode(module.policy)
-    mode.__enter__()
+    mode.__enter__()  # type: ignore[no-untyped-call]
     _running.append(mode)
 
 
 def _stop(module: Any, arguments: Any, result: Any) -> None:
-    _running.pop().__exit__(None, None, None)
+    _running.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 def run_in_posits(module: Any, policy: Policy) -> None:

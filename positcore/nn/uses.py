@@ -74,12 +74,12 @@ def enter(x: Tensor, fmt: PositFormat) -> Callable[[Tensor | None], Tensor | Non
     """
     if not x.requires_grad or not torch.is_grad_enabled():
         return _nothing
-    use = _uses.get(x)
+    use: Use | None = _uses.get(x)  # type: ignore[no-untyped-call]
     if use is None or use.version != x._version:  # changed in place, it is another activation
         use = _uses[x] = Use(fmt, x._version)
     use.readers += 1
     if use.readers == 2:
-        x.register_hook(use.total)
+        x.register_hook(use.total)  # type: ignore[no-untyped-call]
     return use.deliver
 
 

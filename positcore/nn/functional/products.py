@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -198,7 +199,7 @@ def _matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _summed_product(policy: Policy, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Tensor:
     """a·b in B, one rounding; where an operand of `shape` was broadcast over a stack, the sum runs over that too."""
-    stack = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = (1,) * (len(stack) + 2 - len(shape)) + tuple(shape)
     spread = [i for i, size in enumerate(stack) if size != shape[i]]
     if spread:  # (…, M, K)·(…, K, N) with some dimensions of the stack joined to K
