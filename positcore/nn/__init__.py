@@ -14,14 +14,24 @@ from positcore.nn.audit import AuditError, audit
 from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert, to_float
 from positcore.nn.gradients import accumulate
-from positcore.nn.layers import Conv2d, CrossEntropyLoss, Linear
+from positcore.nn.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    CrossEntropyLoss,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    RangeBatchNorm1d,
+)
 from positcore.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm_, clip_grad_value_
 from positcore.nn.policy import Override, Policy, Stage
 from positcore.nn.scaling import AdaptiveScale, BackScale, DynamicScaler, GradientScale, scale_gradient
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "Conv2d", "CrossEntropyLoss", "DynamicScaler",
-    "GradientScale", "Linear", "Override", "Policy", "RMSprop", "Stage", "accumulate", "audit", "clip_grad_norm_",
-    "clip_grad_value_", "convert", "quantize", "scale_gradient", "to_float", "use_backend",
+    "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d",
+    "CrossEntropyLoss", "DynamicScaler", "GradientScale", "GroupNorm", "LayerNorm", "Linear", "Override", "Policy",
+    "RMSprop", "RangeBatchNorm1d", "Stage", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "convert",
+    "quantize", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

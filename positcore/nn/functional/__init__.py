@@ -2,10 +2,11 @@
 
 from positcore.nn.functional.elementwise import abs, add, div, exp, log, mul, pow, sqrt, square, sub
 from positcore.nn.functional.losses import cross_entropy
+from positcore.nn.functional.normalization import batch_norm, group_norm, layer_norm, range_batch_norm
 from positcore.nn.functional.products import conv2d, linear, matmul
 from positcore.nn.functional.reductions import mean, sum
 
 __all__ = [
-    "abs", "add", "conv2d", "cross_entropy", "div", "exp", "linear", "log", "matmul", "mean", "mul", "pow", "sqrt",
-    "square", "sub", "sum",
+    "abs", "add", "batch_norm", "conv2d", "cross_entropy", "div", "exp", "group_norm", "layer_norm", "linear", "log",
+    "matmul", "mean", "mul", "pow", "range_batch_norm", "sqrt", "square", "sub", "sum",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from positcore.nn.functional import elementwise, movement, reductions
+from positcore.nn.functional import elementwise, movement, normalization, reductions
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.policy import Policy
 
@@ -35,5 +35,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     **elementwise.CALLS,
     **movement.CALLS,
+    **normalization.CALLS,
     **reductions.CALLS,
 }

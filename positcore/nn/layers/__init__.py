@@ -7,18 +7,26 @@ import torch
 
 from positcore.nn.layers.base import PositLayer, forget_rounding, round_parameters
 from positcore.nn.layers.losses import CrossEntropyLoss
+from positcore.nn.layers.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RangeBatchNorm1d
 from positcore.nn.layers.pooling import MaxPool2d
 from positcore.nn.layers.products import Conv2d, Linear
 
 __all__ = [
     "TWINS",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "CrossEntropyLoss",
+    "GroupNorm",
+    "LayerNorm",
     "Linear",
     "MaxPool2d",
     "PositLayer",
+    "RangeBatchNorm1d",
     "forget_rounding",
     "round_parameters",
 ]
 
-TWINS: dict[type[torch.nn.Module], type[PositLayer]] = {twin.float_class: twin for twin in (Conv2d, Linear, MaxPool2d)}
+TWINS: dict[type[torch.nn.Module], type[PositLayer]] = {
+    twin.float_class: twin for twin in (BatchNorm1d, BatchNorm2d, Conv2d, GroupNorm, LayerNorm, Linear, MaxPool2d)
+}
