@@ -14,24 +14,37 @@ from positcore.nn.audit import AuditError, audit
 from positcore.nn.backends import use_backend
 from positcore.nn.convert import convert, to_float
 from positcore.nn.gradients import accumulate
+from positcore.nn.layer_errors import LayerError, compare_layers, layer_table
 from positcore.nn.layers import (
+    GELU,
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
     CrossEntropyLoss,
+    Dropout,
     GroupNorm,
+    Hardtanh,
     LayerNorm,
+    LeakyReLU,
     Linear,
     RangeBatchNorm1d,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
 )
 from positcore.nn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm_, clip_grad_value_
 from positcore.nn.policy import Override, Policy, Stage
+from positcore.nn.quantization import quantize_model
+from positcore.nn.ranges import RangeRow, RangeWarning, range_report
 from positcore.nn.scaling import AdaptiveScale, BackScale, DynamicScaler, GradientScale, scale_gradient
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d",
-    "CrossEntropyLoss", "DynamicScaler", "GradientScale", "GroupNorm", "LayerNorm", "Linear", "Override", "Policy",
-    "RMSprop", "RangeBatchNorm1d", "Stage", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "convert",
-    "quantize", "scale_gradient", "to_float", "use_backend",
+    "GELU", "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "BatchNorm1d", "BatchNorm2d",
+    "Conv2d", "CrossEntropyLoss", "Dropout", "DynamicScaler", "GradientScale", "GroupNorm", "Hardtanh",
+    "LayerError", "LayerNorm", "LeakyReLU", "Linear", "Override", "Policy", "RMSprop", "RangeBatchNorm1d",
+    "RangeRow", "RangeWarning", "ReLU6", "SiLU", "Sigmoid", "Stage", "Tanh", "accumulate", "audit",
+    "clip_grad_norm_", "clip_grad_value_", "compare_layers", "convert", "layer_table", "quantize", "quantize_model",
+    "range_report", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip
