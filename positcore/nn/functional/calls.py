@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from positcore.nn.functional import elementwise, movement, normalization, reductions
+from positcore.nn.functional import activations, elementwise, movement, normalization, reductions
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.policy import Policy
 
@@ -33,6 +33,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "__matmul__"), _matmul),
     "__rmatmul__": _rmatmul,
     "linear": _linear,
+    **activations.CALLS,
     **elementwise.CALLS,
     **movement.CALLS,
     **normalization.CALLS,

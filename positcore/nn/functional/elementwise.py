@@ -14,7 +14,22 @@ from positcore.nn.functional.operands import Operand, constant, tensor_of
 from positcore.nn.functional.operation import carrier, operation
 from positcore.nn.policy import Policy
 
-__all__ = ["CALLS", "abs", "add", "div", "exp", "log", "map_elements", "mul", "pow", "sqrt", "square", "sub"]
+__all__ = [
+    "CALLS",
+    "abs",
+    "add",
+    "argument",
+    "div",
+    "exp",
+    "log",
+    "map_elements",
+    "mul",
+    "pow",
+    "result",
+    "sqrt",
+    "square",
+    "sub",
+]
 
 Number = int | float
 
@@ -112,6 +127,21 @@ class _Binary(torch.autograd.Function):
 # Functions of single elements ------------------------------------------------------------------------
 
 
+def argument(a: Tensor, y: Tensor) -> Tensor:
+    """For `map_elements`: keep the argument."""
+    return a
+
+
+def result(a: Tensor, y: Tensor) -> Tensor:
+    """For `map_elements`: keep the result."""
+    return y
+
+
+def _sign(a: Tensor, y: Tensor) -> Tensor:
+    """−1, 0, 1 or NaR: exact in every format."""
+    return torch.where(a > 0, 1.0, torch.where(a < 0, -1.0, a))
+
+
 @operation
 def sqrt(x: Tensor, policy: Policy) -> Tensor:
     """y = R_F(√x), NaR below 0; gradient R_B(R_B(g / y)·½)."""
@@ -119,7 +149,7 @@ def sqrt(x: Tensor, policy: Policy) -> Tensor:
     def gradient(fmt: PositFormat, g: Tensor, y: Tensor) -> Tensor:
         return tensors.mul(fmt, tensors.div(fmt, g, y), constant(fmt, 0.5))
 
-    return map_elements("sqrt", x, policy, tensors.sqrt, gradient, keep="y")
+    return map_elements("sqrt", x, policy, tensors.sqrt, gradient, keep=result)
 
 
 @operation
@@ -138,7 +168,7 @@ def square(x: Tensor, policy: Policy) -> Tensor:
 @operation
 def exp(x: Tensor, policy: Policy) -> Tensor:
     """y = R_F(e^x) by a table, n ≤ 16; gradient R_B(g·y)."""
-    return map_elements("exp", x, policy, tensors.exp, tensors.mul, keep="y")
+    return map_elements("exp", x, policy, tensors.exp, tensors.mul, keep=result)
 
 
 @operation
@@ -151,10 +181,10 @@ def log(x: Tensor, policy: Policy) -> Tensor:
 def abs(x: Tensor, policy: Policy) -> Tensor:  # named as in torch
     """|x|, exact but for R_F(x); gradient g, or −g for x < 0, or 0 for x = 0."""
 
-    def gradient(fmt: PositFormat, g: Tensor, a: Tensor) -> Tensor:
-        return torch.where(a < 0, g.neg(), g).masked_fill(a == 0, 0.0)
+    def gradient(fmt: PositFormat, g: Tensor, sign: Tensor) -> Tensor:
+        return torch.where(sign < 0, g.neg(), g).where((sign == 1) | (sign == -1), sign)
 
-    return map_elements("abs", x, policy, lambda fmt, a: a.abs(), gradient)
+    return map_elements("abs", x, policy, lambda fmt, a: a.abs(), gradient, keep=_sign)
 
 
 @operation
@@ -185,7 +215,7 @@ def map_elements(
     policy: Policy,
     forward: Callable[[PositFormat, Tensor], Tensor],
     gradient: Callable[[PositFormat, Tensor, Tensor], Tensor],
-    keep: str = "x",
+    keep: Callable[[Tensor, Tensor], Tensor] = argument,
 ) -> Tensor:
     """A function of single elements, with its gradient.
 
@@ -200,8 +230,8 @@ def map_elements(
         (F, values of F) → values of F, made of golden operations.
     gradient : callable
         (B, output gradient in B, what is kept, rounded to B) → gradient in B.
-    keep : "x" or "y"
-        Whether the gradient is computed from the argument or from the result.
+    keep : callable
+        (argument in F, result in F) → what to keep for the gradient, such as `argument` or `result`.
 
     Raises
     ------
@@ -211,18 +241,18 @@ def map_elements(
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f"{name}: x must be a tensor of floats, not {x.dtype if isinstance(x, Tensor) else repr(x)}")
     operand = Operand(x, policy)
-    result: Tensor = _Map.apply(x, policy, forward, gradient, keep, operand)  # type: ignore[no-untyped-call]
-    return result
+    y: Tensor = _Map.apply(x, policy, forward, gradient, keep, operand)  # type: ignore[no-untyped-call]
+    return y
 
 
 class _Map(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, policy: Policy, forward: Any, gradient: Any, keep: str, operand: Operand
+        ctx: Any, x: Tensor, policy: Policy, forward: Any, gradient: Any, keep: Any, operand: Operand
     ) -> Tensor:
         a = tensors.quantize(policy.forward.format, x)
         y: Tensor = forward(policy.forward.format, a)
-        ctx.save_for_backward(a if keep == "x" else y)
+        ctx.save_for_backward(keep(a, y))
         ctx.policy, ctx.gradient, ctx.operand = policy, gradient, operand
         return y.to(carrier(policy))
 
@@ -230,8 +260,8 @@ class _Map(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         fmt: PositFormat = ctx.policy.backward.format
         kept = tensors.quantize(fmt, ctx.saved_tensors[0])
-        result = ctx.gradient(fmt, tensors.quantize(fmt, gradient), kept)
-        return ctx.operand.send(result), None, None, None, None, None
+        slope = ctx.gradient(fmt, tensors.quantize(fmt, gradient), kept)
+        return ctx.operand.send(slope), None, None, None, None, None
 
 
 # As PyTorch's functions -------------------------------------------------------------------------------

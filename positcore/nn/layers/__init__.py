@@ -5,6 +5,7 @@
 
 import torch
 
+from positcore.nn.layers.activations import GELU, Dropout, Hardtanh, LeakyReLU, ReLU6, Sigmoid, SiLU, Tanh
 from positcore.nn.layers.base import PositLayer, forget_rounding, round_parameters
 from positcore.nn.layers.losses import CrossEntropyLoss
 from positcore.nn.layers.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RangeBatchNorm1d
@@ -12,21 +13,15 @@ from positcore.nn.layers.pooling import MaxPool2d
 from positcore.nn.layers.products import Conv2d, Linear
 
 __all__ = [
-    "TWINS",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv2d",
-    "CrossEntropyLoss",
-    "GroupNorm",
-    "LayerNorm",
-    "Linear",
-    "MaxPool2d",
-    "PositLayer",
-    "RangeBatchNorm1d",
-    "forget_rounding",
-    "round_parameters",
-]
+    "GELU", "TWINS", "BatchNorm1d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "GroupNorm", "Hardtanh",
+    "LayerNorm", "LeakyReLU", "Linear", "MaxPool2d", "PositLayer", "RangeBatchNorm1d", "ReLU6", "SiLU", "Sigmoid",
+    "Tanh", "forget_rounding", "round_parameters",
+]  # fmt: skip
 
 TWINS: dict[type[torch.nn.Module], type[PositLayer]] = {
-    twin.float_class: twin for twin in (BatchNorm1d, BatchNorm2d, Conv2d, GroupNorm, LayerNorm, Linear, MaxPool2d)
-}
+    twin.float_class: twin
+    for twin in (
+        BatchNorm1d, BatchNorm2d, Conv2d, Dropout, GELU, GroupNorm, Hardtanh, LayerNorm, LeakyReLU, Linear,
+        MaxPool2d, ReLU6, Sigmoid, SiLU, Tanh,
+    )
+}  # fmt: skip
