@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from positcore.data import load
     from positcore.nn import use_backend
     from positcore.nn.curves import plot_curves, run_record, write_json, write_metrics
+    from positcore.nn.ranges import RangeWarning
     from positcore.nn.training import Recipe, Trainer
 
     recipe = Recipe(
@@ -116,7 +119,10 @@ def run(args: argparse.Namespace) -> int:
         train = load(args.data, "train", args.data_root, args.download)
         test = load(args.data, "test", args.data_root, args.download)
         images = train if args.images is None else train.first(args.images)
-        trainer = Trainer(recipe, images, test, device, args.audit)
+        with warnings.catch_warnings(record=True, category=RangeWarning, action="always") as caught:
+            trainer = Trainer(recipe, images, test, device, args.audit)
+        for warning in caught:
+            print(f"positcore: warning: {warning.message}", file=sys.stderr)
         if args.resume:
             trainer.resume(checkpoint)
         after_step = _saver(trainer, checkpoint, *args.checkpoint_every) if args.checkpoint_every else None

@@ -21,6 +21,7 @@ from positcore.nn.layers import CrossEntropyLoss
 from positcore.nn.models import build
 from positcore.nn.optim import clip_grad_norm_
 from positcore.nn.policy import Policy
+from positcore.nn.ranges import range_report
 from positcore.nn.recipe import Recipe, make_optimizer, make_schedule
 
 __all__ = ["Epoch", "Recipe", "Trainer"]
@@ -74,6 +75,11 @@ class Trainer:
     ------
     TypeError, ValueError
         If the network has no posit twin, or does not take such images, or float32 is to be audited.
+
+    Warns
+    -----
+    RangeWarning
+        If the policy cannot hold what the network computes on the first images; see `range_report`.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class Trainer:
         self.loss: Callable[[Tensor, Tensor], Tensor] = torch.nn.CrossEntropyLoss()
         policy = self._policy = None if recipe.policy == "float32" else Policy.parse(recipe.policy)
         if policy is not None:
+            range_report(self.model, policy, batch_of(train, slice(recipe.batch_size), torch.device("cpu"))[0])
             self.model, self.loss = convert(self.model, policy), CrossEntropyLoss(policy)
         self.model.to(self.device)
         self.optimizer = make_optimizer(recipe, policy, list(self.model.parameters()))

@@ -162,6 +162,13 @@ def test_tensorboard(tmp_path, monkeypatch):
     assert seen == [str(tmp_path / "tensorboard"), *epochs[0], *epochs[1]]
 
 
+def test_a_range_that_a_policy_cannot_hold_is_one_line(tmp_path, capsys):
+    arguments = ["train", "mnistnet", "--policy", "O12-L12-FBG3/0q", "--images", "64", "--epochs", "1"]
+    assert main([*arguments, "-o", str(tmp_path)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("positcore: warning: O12-L12-FBG3/0q does not hold all values of the network")
+
+
 def test_options_reach_the_recipe(tmp_path, capsys):
     arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "1", "--json"]
     options = ["--optimizer", "sgd", "--nesterov", "--weight-decay", "0.01", "--schedule", "cosine", "--clip-norm", "2"]

@@ -57,7 +57,7 @@ def what_counts(trainer):
         (recipe_of(epochs=2, batch_size=32, halve_every=1), FEW),
         (recipe_of(epochs=2, batch_size=32, policy="float32", nesterov=True, schedule="cosine"), FEW),
         (recipe_of(epochs=2, optimizer="adamw", lr=1 / 256, batch_size=32, weight_decay=0.01, clip_norm=0.5), FEW),
-        (recipe_of(epochs=2, model="cifarnet", policy="float32", batch_size=4, schedule="constant"), PICTURES),
+        (recipe_of(epochs=2, model="cifarnet", batch_size=4, schedule="constant"), PICTURES),
         (recipe_of(epochs=2, model="resnet20", policy="float32", batch_size=8), SMALL),
     ],
     ids=lambda x: f"{x.model},{x.policy},{x.optimizer},{x.schedule}" if isinstance(x, Recipe) else "",
@@ -280,6 +280,13 @@ def test_a_nar_in_the_loss_is_named_with_its_layer():
     with pytest.raises(ValueError, match=r"the loss of step 1 of epoch 1 is NaR: parameter '3\.bias' holds NaR; try"):
         trainer.run_epoch()
     assert all(torch.equal(x, before[key]) or key == "3.bias" for key, x in trainer.model.state_dict().items())
+
+
+def test_a_policy_that_cannot_hold_the_values_warns():
+    with pytest.warns(
+        pnn.RangeWarning, match=r"O12-L12-FBG3/0q does not hold all values .* % of the sample"
+    ):
+        Trainer(recipe_of(policy="O12-L12-FBG3/0q"), TRAIN, TEST)
 
 
 def test_where_a_nar_comes_from():
