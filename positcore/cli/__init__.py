@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "run a unit's RTL against the golden model",
     "synth": "report what a unit takes of an FPGA, by Yosys",
     "train": "train a network in posit arithmetic",
+    "quantize": "test a network that was trained in float, in posit arithmetic",
     "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
 }
 
@@ -79,5 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extra = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn"}.get(command or "", "all")
+    extras = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn", "quantize": "nn"}
+    extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'
