@@ -17,6 +17,10 @@ from positcore.nn.gradients import accumulate
 from positcore.nn.layer_errors import LayerError, compare_layers, layer_table
 from positcore.nn.layers import (
     GELU,
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
@@ -27,6 +31,8 @@ from positcore.nn.layers import (
     LayerNorm,
     LeakyReLU,
     Linear,
+    MaxPool1d,
+    MaxPool2d,
     RangeBatchNorm1d,
     ReLU6,
     Sigmoid,
@@ -41,10 +47,10 @@ from positcore.nn.scaling import AdaptiveScale, BackScale, DynamicScaler, Gradie
 from positcore.nn.tensors import quantize
 
 __all__ = [
-    "GELU", "SGD", "Adam", "AdamW", "AdaptiveScale", "AuditError", "BackScale", "BatchNorm1d", "BatchNorm2d",
-    "Conv2d", "CrossEntropyLoss", "Dropout", "DynamicScaler", "GradientScale", "GroupNorm", "Hardtanh",
-    "LayerError", "LayerNorm", "LeakyReLU", "Linear", "Override", "Policy", "RMSprop", "RangeBatchNorm1d",
-    "RangeRow", "RangeWarning", "ReLU6", "SiLU", "Sigmoid", "Stage", "Tanh", "accumulate", "audit",
-    "clip_grad_norm_", "clip_grad_value_", "compare_layers", "convert", "layer_table", "quantize", "quantize_model",
-    "range_report", "scale_gradient", "to_float", "use_backend",
+    "GELU", "SGD", "Adam", "AdamW", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveScale", "AuditError",
+    "AvgPool1d", "AvgPool2d", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
+    "DynamicScaler", "GradientScale", "GroupNorm", "Hardtanh", "LayerError", "LayerNorm", "LeakyReLU", "Linear",
+    "MaxPool1d", "MaxPool2d", "Override", "Policy", "RMSprop", "RangeBatchNorm1d", "RangeRow", "RangeWarning", "ReLU6",
+    "SiLU", "Sigmoid", "Stage", "Tanh", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "compare_layers",
+    "convert", "layer_table", "quantize", "quantize_model", "range_report", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

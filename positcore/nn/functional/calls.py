@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from positcore.nn.functional import activations, elementwise, movement, normalization, reductions
+from positcore.nn.functional import activations, elementwise, movement, normalization, pooling, reductions
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.policy import Policy
 
@@ -37,5 +37,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **elementwise.CALLS,
     **movement.CALLS,
     **normalization.CALLS,
+    **pooling.CALLS,
     **reductions.CALLS,
 }

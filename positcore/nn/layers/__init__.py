@@ -9,19 +9,20 @@ from positcore.nn.layers.activations import GELU, Dropout, Hardtanh, LeakyReLU, 
 from positcore.nn.layers.base import PositLayer, forget_rounding, round_parameters
 from positcore.nn.layers.losses import CrossEntropyLoss
 from positcore.nn.layers.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RangeBatchNorm1d
-from positcore.nn.layers.pooling import MaxPool2d
+from positcore.nn.layers.pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from positcore.nn.layers.products import Conv2d, Linear
 
 __all__ = [
-    "GELU", "TWINS", "BatchNorm1d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "GroupNorm", "Hardtanh",
-    "LayerNorm", "LeakyReLU", "Linear", "MaxPool2d", "PositLayer", "RangeBatchNorm1d", "ReLU6", "SiLU", "Sigmoid",
-    "Tanh", "forget_rounding", "round_parameters",
+    "GELU", "TWINS", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
+    "Conv2d", "CrossEntropyLoss", "Dropout", "GroupNorm", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d",
+    "MaxPool2d", "PositLayer", "RangeBatchNorm1d", "ReLU6", "SiLU", "Sigmoid", "Tanh", "forget_rounding",
+    "round_parameters",
 ]  # fmt: skip
 
 TWINS: dict[type[torch.nn.Module], type[PositLayer]] = {
     twin.float_class: twin
     for twin in (
-        BatchNorm1d, BatchNorm2d, Conv2d, Dropout, GELU, GroupNorm, Hardtanh, LayerNorm, LeakyReLU, Linear,
-        MaxPool2d, ReLU6, Sigmoid, SiLU, Tanh,
+        AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, GELU,
+        GroupNorm, Hardtanh, LayerNorm, LeakyReLU, Linear, MaxPool1d, MaxPool2d, ReLU6, Sigmoid, SiLU, Tanh,
     )
 }  # fmt: skip
