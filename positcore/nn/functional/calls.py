@@ -10,7 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
-from positcore.nn.functional import activations, elementwise, movement, normalization, pooling, reductions
+from positcore.nn.functional import (
+    activations,
+    elementwise,
+    losses,
+    movement,
+    normalization,
+    pooling,
+    reductions,
+    softmaxes,
+)
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.policy import Policy
 
@@ -35,8 +44,10 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     **activations.CALLS,
     **elementwise.CALLS,
+    **losses.CALLS,
     **movement.CALLS,
     **normalization.CALLS,
     **pooling.CALLS,
     **reductions.CALLS,
+    **softmaxes.CALLS,
 }
