@@ -38,7 +38,7 @@ def convert(model: torch.nn.Module, policy: Policy) -> torch.nn.Module:
     TypeError
         If `policy` is no Policy, or a layer has no posit twin; the message names it.
     ValueError
-        If a layer has an option that posit arithmetic does not offer.
+        If a layer has an option that posit arithmetic does not offer, or the policy names layers that there are not.
     """
     if not isinstance(policy, Policy):
         raise TypeError(f"convert: policy must be a Policy, such as Policy.parse('O12-L12-FBG8q'), not {policy!r}")
@@ -47,6 +47,7 @@ def convert(model: torch.nn.Module, policy: Policy) -> torch.nn.Module:
             raise TypeError(
                 f"convert: {name or 'the model'!r} is a posit layer already; convert the float model instead"
             )
+    policy.check_layers(name for name, _ in model.named_modules())
     twin = copy.deepcopy(model)
     _twin(twin, policy, "")
     return twin

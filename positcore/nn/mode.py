@@ -74,7 +74,9 @@ class PositMode(TorchFunctionMode):
         if name in OPERATIONS and not (name == "__getitem__" and _moves(args[1])):
             return OPERATIONS[name](self.policy, *args, **kwargs)
         if name.endswith("_") and not name.startswith("_") and name[:-1] in OPERATIONS:  # x += y and x.add_(y)
-            return args[0].copy_(OPERATIONS[name[:-1]](self.policy, *args, **kwargs))
+            return _Overwrite.apply(args[0], OPERATIONS[name[:-1]](self.policy, *args, **kwargs))  # type: ignore[no-untyped-call]
+        if name == "where":
+            args = self._of_one_shape(*args)
         if name in _EXACT or (name == "__getitem__" and _moves(args[1])):
             if name[-1] == "_" and name != "__getitem__" and not name.startswith("__neg"):
                 return func(*args, **kwargs)
@@ -97,6 +99,14 @@ class PositMode(TorchFunctionMode):
         if type(value) in (list, tuple):
             return type(value)(self._read(item) for item in value)
         return value
+
+    def _of_one_shape(self, *operands: Any) -> tuple[Any, ...]:
+        """Operands of `torch.where`, those with a gradient spread by the posit operation that sums it again."""
+        shape = torch.broadcast_shapes(*[x.shape for x in operands if isinstance(x, Tensor)])  # type: ignore[no-untyped-call]
+        return tuple(
+            OPERATIONS["expand"](self.policy, x, shape) if isinstance(x, Tensor) and x.requires_grad else x
+            for x in operands
+        )
 
     def _cast(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
@@ -123,6 +133,19 @@ class _Read(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
         return ctx.use(gradient), None
+
+
+class _Overwrite(torch.autograd.Function):
+    """An activation that takes the values of another in place; it gets no gradient for what it was."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        return x.copy_(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient
 
 
 class _ReadParameter(torch.autograd.Function):

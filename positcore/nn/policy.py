@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
+
+import numpy as np
 
 from positcore.format import PositFormat
 from positcore.mac import Accumulator, Aligned, Fused, MacSpec, Quire, Rounded
@@ -135,6 +137,7 @@ class Policy:
     gradient: Stage
     order: str = "exact"
     overrides: tuple[Override, ...] = ()
+    wide: bool = field(default=False, repr=False, compare=False)  # another layer's formats need float64 activations
 
     def __post_init__(self) -> None:
         for name in _STAGES.values():
@@ -192,7 +195,13 @@ class Policy:
         for override in self.overrides:
             if fnmatchcase(name, override.pattern):
                 stages |= override.stages
-        return replace(self, overrides=(), **stages) if self.overrides else self
+        return replace(self, overrides=(), wide=self._any_wide, **stages) if self.overrides else self
+
+    @property
+    def _any_wide(self) -> bool:
+        """Whether a format between layers, here or in an override, needs float64."""
+        stages = [stage for override in self.overrides for stage in override.stages.values()]
+        return any(stage.format.tensor_dtype == np.float64 for stage in (self.forward, self.backward, *stages))
 
     def check_layers(self, names: Iterable[str]) -> None:
         """Refuse overrides that match none of a model's layers.

@@ -31,7 +31,8 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
 
 def carrier(policy: Policy) -> torch.dtype:
     """The dtype of activations: PyTorch gives gradients the dtype of what they belong to, so it holds F, B and L."""
-    return tensors.carrier(policy.forward.format, policy.backward.format, policy.loss.format)
+    formats = policy.forward.format, policy.backward.format, policy.loss.format
+    return torch.float64 if policy.wide else tensors.carrier(*formats)
 
 
 def shaped(result: Tensor, shape: Sequence[int]) -> Tensor:
