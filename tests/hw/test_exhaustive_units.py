@@ -160,14 +160,21 @@ def test_round_to_integers():
 # The Verilog text, at every depth of the pipelines --------------------------------------------------
 
 
+def depths(most, every):
+    """Numbers of stages, beyond none: all of them, or one, half of them and all."""
+    return range(1, most + 1) if every else sorted({1, (most + 1) // 2, most} if most else set())
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
 @pytest.mark.parametrize("name", [name for name, unit in UNITS.items() if not unit.streaming])
-def test_verilog(name):
+def test_verilog(name, every):
     """At each depth the registers lie evenly, and between them is the same function; in some other formats too."""
     widths = (2, 3, 5, 6) if UNITS[name].operands == 3 else (2, 3, 5, 8)
     formats = [pc.PositFormat(n, es, underflow=es == 1) for n, es in zip(widths, (0, 4, 1, 2), strict=True)]
     specs = [pc.MacSpec(fmt, pc.PositFormat(6, 1)) if UNITS[name].converts else fmt for fmt in formats]
     designs = [Design.of(name, spec, **OPTIONS.get(name, {})) for spec in specs]
-    designs += [Design.of(name, specs[-1], k + 1, **OPTIONS.get(name, {})) for k in range(len(designs[-1].cuts))]
+    options = OPTIONS.get(name, {})
+    designs += [Design.of(name, specs[-1], k, **options) for k in depths(len(designs[-1].cuts), every)]
     assert prove(designs, verilog=True) > len(designs) * 4
 
 

@@ -100,7 +100,7 @@ def test_depth_changes_no_bit(unbuilt, stages):
     np.testing.assert_array_equal(got, pc.sqrt(F8, a))
 
 
-@pytest.mark.parametrize("stages", [6, len(SquareRoot.cuts(F16))])
+@pytest.mark.parametrize("stages", [pytest.param(6, marks=pytest.mark.slow), len(SquareRoot.cuts(F16))])
 def test_depth_changes_no_bit_of_wider_formats(unbuilt, stages):
     a = np.arange(1 << 16)
     got = VectorUnit(FlatUnit(SquareRoot(F16, stages=stages)), latency=stages, optimize="-O0").run({"a": a})["code"]
@@ -136,8 +136,12 @@ def test_iterative_root_of_every_code(fmt, radix):
     assert a.size * unit.latency <= cycles <= a.size * unit.latency + 32  # and the while in which it listens
 
 
-@pytest.mark.parametrize("radix", [2, 4])
-@pytest.mark.parametrize("fmt", [F16, pc.PositFormat(32, 2)], ids=format_id)
+@pytest.mark.parametrize(
+    ("fmt", "radix"),
+    [(F16, 4), (pc.PositFormat(32, 2), 2), *(pytest.param(fmt, radix, marks=pytest.mark.slow)
+                                             for fmt, radix in ((F16, 2), (pc.PositFormat(32, 2), 4)))],
+    ids=format_id,
+)  # fmt: skip
 def test_iterative_root_under_stalls_and_resets(unbuilt, fmt, radix):
     a = strata(fmt, 2000)
     native = NativeStream(IterativeSquareRoot(fmt, radix=radix))

@@ -17,7 +17,8 @@ def test_unknown_unit_lists_the_known_ones():
 @pytest.mark.parametrize("name", UNITS)
 def test_registry_and_component_agree(unbuilt, name):
     entry = unit(name)
-    for stages in range(len(example(name, F8).cuts) + 1):
+    most = len(example(name, F8).cuts)
+    for stages in sorted({0, min(1, most), most // 2, most}):
         design = example(name, F8, stages)
         component = design.component()
         assert component.latency == design.latency
