@@ -27,6 +27,7 @@ from positcore.nn.layers import (
     Conv2d,
     CrossEntropyLoss,
     Dropout,
+    Embedding,
     GroupNorm,
     Hardtanh,
     HuberLoss,
@@ -55,10 +56,9 @@ from positcore.nn.tensors import quantize
 __all__ = [
     "GELU", "SGD", "Adam", "AdamW", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveScale", "AuditError",
     "AvgPool1d", "AvgPool2d", "BCEWithLogitsLoss", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d",
-    "CrossEntropyLoss", "Dropout", "DynamicScaler", "GradientScale", "GroupNorm", "Hardtanh", "HuberLoss",
+    "CrossEntropyLoss", "Dropout", "DynamicScaler", "Embedding", "GradientScale", "GroupNorm", "Hardtanh", "HuberLoss",
     "LayerError", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d", "MaxPool2d", "NLLLoss",
     "Override", "Policy", "RMSprop", "RangeBatchNorm1d", "RangeRow", "RangeWarning", "ReLU6", "SiLU", "Sigmoid",
     "Softmax", "Stage", "Tanh", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "compare_layers",
-    "convert", "layer_table", "quantize", "quantize_model", "range_report", "scale_gradient", "to_float",
-    "use_backend",
+    "convert", "layer_table", "quantize", "quantize_model", "range_report", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

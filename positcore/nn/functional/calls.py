@@ -13,6 +13,7 @@ from torch import Tensor
 from positcore.nn.functional import (
     activations,
     elementwise,
+    embeddings,
     losses,
     movement,
     normalization,
@@ -44,6 +45,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     **activations.CALLS,
     **elementwise.CALLS,
+    **embeddings.CALLS,
     **losses.CALLS,
     **movement.CALLS,
     **normalization.CALLS,

@@ -123,7 +123,7 @@ def max_pool2d(
 
     Returns
     -------
-    tensor of the dtype of `x`, (N, C, OH, OW) or (C, OH, OW)
+    tensor of values of `x`, (N, C, OH, OW) or (C, OH, OW)
 
     Raises
     ------
@@ -295,6 +295,7 @@ class _MaxPool(torch.autograd.Function):
         y, places = torch.nn.functional.max_pool2d(planes[:, None], *options, ceil_mode, return_indices=True)
         ctx.save_for_backward(places[:, 0])
         ctx.shape, ctx.inputs, ctx.options, ctx.policy, ctx.use = x.shape, inputs, options, policy, use
+        y = y.to(max(y.dtype, carrier(policy), key=lambda dtype: dtype.itemsize))
         return shaped(y, (*x.shape[: x.ndim - dims], *y.shape[4 - dims :]))
 
     @staticmethod
