@@ -3,8 +3,8 @@
     python benchmarks/scaling.py [--policy O12-L12-FBG6q] [--scalings none loss after] [--seeds 0 1 2] [--epochs 5]
 
 On the shipped subset of Fashion-MNIST. A scaling is a mode of `BackScale`, or `adaptive-` and one of `AdaptiveScale`.
-The runs of a seed start from the same weights and see the samples in the same order; the accuracy is that after the last
-epoch.
+The runs of a seed start from the same weights and see the samples in the same order. The accuracy is that after the
+last epoch.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ from positcore.nn import (
     DynamicScaler,
     Linear,
     Policy,
+    accumulate,
     audit,
     convert,
     quantize,
+    workers,
 )
 from positcore.nn.scaling.layers import log2
 from tests.nn import reference
@@ -119,8 +121,8 @@ def average(fmt, products):
 def deviation(fmt, gradient):
     x = [round_to(fmt, g) for g in gradient.values()]
     mean = average(fmt, x)
-    d = [round_to(fmt, add(v, -mean)) for v in x]
-    return round_to(fmt, root(average(fmt, [v * v for v in d])))
+    variance = round_to(fmt, add(average(fmt, [v * v for v in x]), -mean * mean))
+    return round_to(fmt, root(max(variance, Fraction(0))))
 
 
 def learnt(fmt, last, new, momentum):
@@ -149,6 +151,46 @@ def test_running_deviations(text):
         assert not wrong(policy, layers, found, totals)
         assert [Fraction(r) for r in scaling.running] == running
     assert any(scaling.exponents)
+
+
+def test_the_split_of_a_batch_and_the_number_of_workers_do_not_matter(monkeypatch):
+    """Two workers with the same samples are one with each of them twice."""
+    model, layers, _ = network()
+    x, target = draw(POLICY.forward.format, 8, 6), torch.tensor([0, 1, 2, 1, 0, 0, 2, 1])
+    optimizer = SGD(model.parameters(), POLICY, lr=0.1)
+    found = []
+    for batches in ([slice(0, 8)], [slice(0, 3), slice(3, 8)], [slice(i, i + 1) for i in range(8)]):
+        scaling = BackScale(layers, POLICY, "mix", momentum=0.5)
+        for _ in range(2):
+            with accumulate(model.parameters()):
+                for part in batches:
+                    CrossEntropyLoss(POLICY)(model(x[part]), target[part]).backward()
+            scaling.unscale_(optimizer)
+        found.append((scaling.state_dict(), [w.grad.clone() for w in model.parameters()]))
+        scaling.remove()
+    whole, gradients = found[0]
+    assert any(whole["exponents"])
+    assert all(state == whole for state, _ in found)
+    assert all(torch.equal(a, b) for _, grads in found for a, b in zip(grads, gradients, strict=True))
+
+    def learnt_from(rows):
+        scaling = BackScale(layers, POLICY, "mix")
+        CrossEntropyLoss(POLICY)(model(x[rows]), target[rows]).backward()
+        scaling.unscale_(optimizer)
+        scaling.remove()
+        return scaling.state_dict()
+
+    together = learnt_from([0, 1, 2, 0, 1, 2])
+    assert learnt_from([0, 1, 2]) != together  # the sizes differ
+    monkeypatch.setattr(workers, "total", lambda count: 2 * count)
+    monkeypatch.setattr(workers, "summed", lambda sums: sums.copy().add_quire(sums))
+    assert learnt_from([0, 1, 2]) == together
+    monkeypatch.setattr(workers, "active", lambda: True)
+    AdaptiveScale(layers, POLICY)
+    with pytest.raises(
+        RuntimeError, match="AdaptiveScale: each worker would choose factors from its own samples; take"
+    ):
+        CrossEntropyLoss(POLICY)(model(x), target).backward()
 
 
 def estimate(policy, layer, gradient, terms):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from positcore.nn import Adam, AdamW, Policy, RMSprop, quantize
+import positcore as pc
+from positcore.nn import Adam, AdamW, Policy, RMSprop, quantize, tensors
 from tests.nn import reference_optimizers
 from tests.nn.reference import array, differences
 
@@ -191,3 +192,39 @@ def test_constants_that_the_format_loses(kind, options, message):
     policy = Policy.parse("O8/0u-L12-FBG8q")
     with pytest.raises(ValueError, match=message):
         kind([draw(policy)], policy, **options)
+
+
+def rounding_twice(fmt, x, y, z):
+    return tensors.add(fmt, tensors.mul(fmt, x, y), z)
+
+
+def truncating(name):
+    """The operation rounded down, to the next value below where it is not exact."""
+    operation = getattr(tensors, name)
+
+    def run(fmt, *operands):
+        fine = operation(pc.PositFormat(32, fmt.es), *operands)
+        nearest = quantize(fmt, fine)
+        codes = torch.from_numpy(fmt.encode(nearest.double().numpy()).astype("int64"))
+        lower = torch.from_numpy(fmt.decode(((codes - 1) & fmt.mask).numpy().astype(fmt.dtype)))
+        return torch.where(nearest.double() > fine.double(), lower, nearest.double()).to(nearest.dtype)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSprop])
+@pytest.mark.parametrize("name", ["fma", "mul", "sub", "sqrt", "div", "add"])
+def test_wrong_operations_are_seen(name, kind, monkeypatch):
+    monkeypatch.setattr(tensors, name, rounding_twice if name == "fma" else truncating(name))
+    policy = Policy.parse("O12-L12-FB8q-G12q")
+    w = draw(policy, (8, 8))
+    options = {**KINDS[kind], "lr": 0.25}
+    optimizer = kind([w], policy, **options)
+    follower = getattr(reference_optimizers, kind.__name__)(policy.optimizer.format, **options)
+    wrong = []
+    for step in range(3):
+        give_gradients(policy, [w], step)
+        expected = follower.step(array(w), array(w.grad))
+        optimizer.step()
+        wrong += differences(w, expected)
+    assert wrong

@@ -8,11 +8,14 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from positcore.nn import tensors
+from positcore.format import PositFormat
+from positcore.mac import MacSpec, Quire
+from positcore.nn import tensors, workers
+from positcore.nn.backends import current_backend
 from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy
 from positcore.nn.scaling.factors import power
-from positcore.nn.scaling.layers import HALF, LayerScale, average, log2
+from positcore.nn.scaling.layers import HALF, LayerScale, log2
 from positcore.rational import value_of
 
 __all__ = ["AdaptiveScale"]
@@ -40,7 +43,8 @@ class AdaptiveScale(LayerScale):
 
     of a normal distribution. (PositNN's source has √(π/2)·u / 1000 for the last, which brings gradients to about
     800 / u, the far end of the format.) The first backward pass after `unscale_` decides; further ones that add to the
-    same gradients keep the factors. With `measuring` set to False they stay for good.
+    same gradients keep the factors. So the split of a batch matters, and several workers are refused. With `measuring`
+    set to False the factors stay for good.
 
     Parameters
     ----------
@@ -92,14 +96,18 @@ class AdaptiveScale(LayerScale):
     def _measure(self, index: int, gradient: Tensor) -> None:
         if index in self._decided:
             return
+        if workers.active():
+            raise RuntimeError(
+                "AdaptiveScale: each worker would choose factors from its own samples; take BackScale, which sums them"
+            )
         self._decided.add(index)
         fmt, layer = self.policy.optimizer.format, self.layers[index]
         above = sum(self.exponents[index + 1 :])
         weight = layer.weight
         assert isinstance(weight, Tensor)
         x, w = tensors.quantize(fmt, gradient).reshape(-1), tensors.quantize(fmt, weight).reshape(-1)
-        squares = tensors.mul(fmt, average(fmt, x, x), average(fmt, w, w))
-        means = tensors.mul(fmt, average(fmt, x), average(fmt, w))
+        squares = tensors.mul(fmt, _average(fmt, x, x), _average(fmt, w, w))
+        means = tensors.mul(fmt, _average(fmt, x), _average(fmt, w))
         variance = tensors.fma(fmt, -means, means, squares).clamp(min=0)
         terms = torch.tensor(rounded(fmt, self._terms(index)), dtype=torch.float64)
         deviation = tensors.sqrt(fmt, tensors.mul(fmt, variance, terms))
@@ -117,3 +125,10 @@ class AdaptiveScale(LayerScale):
 
     def _after_pass(self) -> None:
         self._decided.clear()
+
+
+def _average(fmt: PositFormat, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """R(R(Σ x·y) / R(n)) of two vectors; Σ x if there is one."""
+    other = torch.ones_like(x) if y is None else y
+    total = current_backend().matmul(MacSpec(fmt, fmt, Quire()), x[None], other[:, None]).reshape(())
+    return tensors.div_by_count(fmt, total, x.numel(), fmt)

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from positcore.codec import decode, encode
 from positcore.format import PositFormat
-from positcore.nn import tensors
+from positcore.mac import MacSpec, Quire
+from positcore.nn import tensors, workers
 from positcore.nn.policy import Policy
 from positcore.nn.scaling.factors import power
-from positcore.nn.scaling.layers import HALF, LayerScale, average, log2
+from positcore.nn.scaling.layers import HALF, LayerScale, log2
+from positcore.quire import QuireArray
 
 __all__ = ["BackScale"]
 
@@ -29,12 +33,14 @@ class BackScale(LayerScale):
         optimizer.step()
 
     At point i, the output of layer i, a backward pass brings a gradient g of n_i elements. It is measured, then
-    divided by 2^k_i: R_B(g · 2^−k_i), one multiplication. `unscale_` multiplies `parameter.grad` by 2^K_i in O, then
+    divided by 2^k_i: R_B(g · 2^−k_i), one multiplication. `unscale_` multiplies `parameter.grad` by 2^K_i in O,
     learns from what was measured, and chooses the k_i of the next pass.
 
-    Measuring, each R a rounding to O: x = R(g), μ = R(R(Σ x) / R(n_i)), d = R(x − μ), q = R(R(Σ d·d) / R(n_i)),
-    σ = R(R(√q) · 2^K_(i+1)), with sums in a quire; then r_i ← R(κ·R(σ − r_i) + r_i) with κ = R(1 − momentum); the first
-    σ becomes r_i. Choosing is the host's, in exact integers: s_i is log2 r_i, rounded down to 1/256. The modes aim at
+    Measuring, each R a rounding to O: x = R(g), μ = R(R(Σ x) / R(n_i)), q = R(R(Σ x·x) / R(n_i)),
+    v = max(0, R(q − μ·μ)), σ = R(R(√v) · 2^K_(i+1)). The sums are exact, in quires, over all backward passes since the
+    last `unscale_` and over all workers of `torch.distributed`, so that neither the split of a batch nor the number of
+    workers changes a bit. Then r_i ← R(κ·R(σ − r_i) + r_i) with κ = R(1 − momentum); the first σ becomes r_i. Choosing
+    is the host's, in exact integers: s_i is log2 r_i, rounded down to 1/256. The modes aim at
 
     ========= =======================================================================================
     mode      K_i, rounded to the nearest integer
@@ -92,15 +98,17 @@ class BackScale(LayerScale):
         if places is not None and not (places and all(0 <= place < len(layers) for place in places)):
             raise ValueError(f"BackScale: places must be indices of the {len(layers)} layers, not {places}")
         self.mode, self.places = mode, sorted(set(places or ()), reverse=True)
-        self._seen: dict[int, tuple[int, Tensor]] = {}
+        self._seen: dict[int, tuple[int, QuireArray]] = {}
         self._sizes = [0] * len(layers)
         super().__init__(layers, policy, momentum)
 
     def _measure(self, index: int, gradient: Tensor) -> None:
+        """Add to the sums of a point: Σ x and Σ x·x."""
         fmt = self.policy.optimizer.format
-        deviation = _deviation(fmt, tensors.quantize(fmt, gradient).reshape(-1))
-        above = sum(self.exponents[index + 1 :])
-        self._seen[index] = gradient.numel(), tensors.mul(fmt, deviation, power(above))
+        x = encode(fmt, gradient.detach().cpu().numpy()).reshape(-1)
+        count, sums = self._seen.get(index) or (0, QuireArray(MacSpec(fmt, fmt, Quire()), (1, 2)))
+        sums.add_matmul(x[None], np.stack([np.full_like(x, encode(fmt, 1.0)), x], axis=1))
+        self._seen[index] = count + len(x), sums
 
     def _after_pass(self) -> None:
         seen, self._seen = self._seen, {}
@@ -110,9 +118,12 @@ class BackScale(LayerScale):
                 f"BackScale: no gradient came to the output of layer {missing[0]}, so it teaches nothing; leave out "
                 "layers that are not trained or not run"
             )
-        for index, (size, deviation) in seen.items():
-            self._learn(index, deviation)
-            self._sizes[index] = size
+        totals = [*self.totals, 0]
+        for index in sorted(seen):
+            count, sums = seen[index]
+            self._sizes[index] = workers.total(count)
+            deviation = _deviation(self.policy.optimizer.format, workers.summed(sums), self._sizes[index])
+            self._learn(index, tensors.mul(self.policy.optimizer.format, deviation, power(totals[index + 1])))
         known = [Fraction(r) for r in self.running if r is not None]
         if seen and len(known) == len(self.layers):
             targets = self._targets(known)
@@ -152,10 +163,11 @@ class BackScale(LayerScale):
         self._sizes = list(state_dict["sizes"])
 
 
-def _deviation(fmt: PositFormat, x: Tensor) -> Tensor:
-    """The standard deviation of a vector; see `BackScale`."""
-    differences = tensors.sub(fmt, x, average(fmt, x))
-    return tensors.sqrt(fmt, average(fmt, differences, differences))
+def _deviation(fmt: PositFormat, sums: QuireArray, count: int) -> Tensor:
+    """The standard deviation from Σ x and Σ x·x; see `BackScale`."""
+    rounded = tensors.as_tensor(decode(fmt, sums.round(), fmt.tensor_dtype))
+    mean, square = (tensors.div_by_count(fmt, total, count, fmt) for total in rounded[0])
+    return tensors.sqrt(fmt, tensors.fma(fmt, -mean, mean, square).clamp(min=0))
 
 
 def _mean(values: Sequence[Fraction], weights: Sequence[int]) -> Fraction:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from positcore.nn import tensors
-from positcore.nn.batch_factor import current_factor
+from positcore.nn import tensors, workers
+from positcore.nn.batch_factor import current_factor, is_mean
 from positcore.nn.policy import Policy
 from positcore.nn.scaling.factors import largest_exponent, power, scale_gradients_
 from positcore.nn.uses import enter
@@ -104,7 +104,7 @@ class DynamicScaler:
 
     def _note(self) -> None:
         """At the end of a backward pass: the batch factor by which gradients were divided after they saturated."""
-        self._samples += current_factor()
+        self._samples += current_factor() if is_mean() else 0
 
     @torch.no_grad()
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
@@ -171,7 +171,7 @@ class DynamicScaler:
 
     def _saturated(self) -> float:
         """The least magnitude of a gradient whose sum was ±maxpos of G, whatever the layer."""
-        policy, factor = self.policy, max(1, self._samples)
+        policy, factor = self.policy, workers.total(self._samples) or 1
         formats = [policy.gradient.format, *(o.gradient.format for o in policy.overrides if o.gradient is not None)]
         limits = []
         for fmt in formats:

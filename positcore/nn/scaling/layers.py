@@ -17,15 +17,13 @@ import torch
 from torch import Tensor
 
 from positcore.format import PositFormat
-from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
 from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy
 from positcore.nn.scaling.factors import largest_exponent, pass_gradient, power, scale_gradients_
 from positcore.rational import floor_log2
 
-__all__ = ["HALF", "LayerScale", "average", "log2"]
+__all__ = ["HALF", "LayerScale", "log2"]
 
 HALF = Fraction(6745, 10000)  # the median of |x| of a normal distribution, in standard deviations
 
@@ -101,9 +99,9 @@ class LayerScale:
                         "gradient's scale is not known; give the layer or the block that holds it"
                     )
                 found.setdefault(owners[id(parameter)], []).append(parameter)
+        self._after_pass()
         for index, parameters in found.items():
             scale_gradients_(parameters, totals[index], self.policy)
-        self._after_pass()
 
     def state_dict(self) -> dict[str, Any]:
         """The running standard deviations and the exponents."""
@@ -177,13 +175,6 @@ class LayerScale:
                         "that holds both"
                     )
         return owners
-
-
-def average(fmt: PositFormat, x: Tensor, y: Tensor | None = None) -> Tensor:
-    """R(R(Σ x·y) / R(n)) of two vectors; Σ x if there is one."""
-    other = torch.ones_like(x) if y is None else y
-    total = current_backend().matmul(MacSpec(fmt, fmt, Quire()), x[None], other[:, None]).reshape(())
-    return tensors.div_by_count(fmt, total, x.numel(), fmt)
 
 
 def log2(x: Fraction) -> Fraction:
