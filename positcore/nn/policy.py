@@ -175,7 +175,7 @@ class Policy:
         groups, at, order = network.partition("@")
         if at and order.strip() not in ORDERS:
             raise ValueError(f"Policy.parse: after @ stands {' or '.join(ORDERS)}, not {order.strip()!r} in {text!r}")
-        stages = _read(groups, text)
+        stages: dict[str, Any] = {**_read(groups, text)}
         missing = [letter for letter, name in _STAGES.items() if name not in stages]
         if missing:
             raise ValueError(f"Policy.parse: stage {', '.join(missing)} is missing in {text!r}; {_EXPECTED}")
