@@ -147,7 +147,8 @@ def _on_codes(name: str, op: Kernel, fmt: PositFormat, *operands: ArrayLike) -> 
 def _on_values(op: Kernel, fmt: PositFormat, operands: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     arrays, shape = _broadcast([np.asarray(x) for x in operands], "values")
     out = np.empty(shape, fmt.tensor_dtype)
-    _blockwise(op, arrays, out, _copy, partial(_store_values, fmt))
+    as_they_are = len({a.dtype for a in arrays}) == 1 and arrays[0].dtype in (np.float32, np.float64)
+    _blockwise(op, arrays, out, None if as_they_are else _copy, partial(_store_values, fmt))
     return out
 
 
@@ -167,8 +168,11 @@ def _copy(source: NDArray[Any], block: NDArray[np.float64]) -> None:
     np.copyto(block, source)
 
 
-def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: Kernel, store: Kernel) -> None:
-    """Load operands into float64 blocks, compute, store; an operand of one item is loaded once."""
+def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: Kernel | None, store: Kernel) -> None:
+    """Load operands into float64 blocks, compute, store; an operand of one item is loaded once.
+
+    Without `load` the operation takes them as they are.
+    """
     flat = out.reshape(-1)
 
     def work(start: int, stop: int) -> None:
@@ -176,17 +180,20 @@ def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: 
         result = np.empty(size)
         blocks = []
         for a in arrays:
-            block = np.empty(size)
+            block = np.empty(size, np.float64 if load else a.dtype)
             if a.size == 1:
-                load(a, block[:1])
+                (load or _copy)(a, block[:1])
                 block[:] = block[0]
             blocks.append(block)
         for i in range(start, stop, _BLOCK):
             j = min(i + _BLOCK, stop)
-            for a, block in zip(arrays, blocks, strict=True):
-                if a.size > 1:
-                    load(a[i:j], block[: j - i])
-            op(*[block[: j - i] for block in blocks], result[: j - i])
+            operands = [block[: j - i] for block in blocks]
+            for k, a in enumerate(arrays):
+                if a.size > 1 and load:
+                    load(a[i:j], operands[k])
+                elif a.size > 1:
+                    operands[k] = a[i:j]
+            op(*operands, result[: j - i])
             store(result[: j - i], flat[i:j])
 
     run_split(work, flat.size, _GRAIN)

@@ -56,7 +56,7 @@ def adjust_to_odd(nearest: float, error: float) -> float:
 def sum_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] + y[i], rounded to odd."""
     for i in range(out.size):
-        s, e = two_sum(x[i], y[i])
+        s, e = two_sum(np.float64(x[i]), np.float64(y[i]))
         out[i] = adjust_to_odd(s, e)
 
 
@@ -64,7 +64,7 @@ def sum_into(x: Any, y: Any, out: Any) -> None:
 def product_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] · y[i], rounded to odd."""
     for i in range(out.size):
-        p, e = two_product(x[i], y[i])
+        p, e = two_product(np.float64(x[i]), np.float64(y[i]))
         out[i] = adjust_to_odd(p, e)
 
 
@@ -72,26 +72,28 @@ def product_into(x: Any, y: Any, out: Any) -> None:
 def quotient_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] / y[i], rounded to odd; nan where y[i] is 0."""
     for i in range(out.size):
-        q = x[i] / y[i]
-        remainder = fused_multiply_add(-q, y[i], x[i])
-        error = remainder if y[i] > 0.0 else -remainder
-        out[i] = np.nan if y[i] == 0.0 else adjust_to_odd(q, error)
+        p, d = np.float64(x[i]), np.float64(y[i])
+        q = p / d
+        remainder = fused_multiply_add(-q, d, p)
+        error = remainder if d > 0.0 else -remainder
+        out[i] = np.nan if d == 0.0 else adjust_to_odd(q, error)
 
 
 @kernel
 def root_into(x: Any, out: Any) -> None:
     """out[i] ← √x[i], rounded to odd; nan where x[i] < 0."""
     for i in range(out.size):
-        r = np.sqrt(x[i])
-        out[i] = adjust_to_odd(r, fused_multiply_add(-r, r, x[i]))
+        v = np.float64(x[i])
+        r = np.sqrt(v)
+        out[i] = adjust_to_odd(r, fused_multiply_add(-r, r, v))
 
 
 @kernel
 def fma_into(x: Any, y: Any, z: Any, out: Any) -> None:
     """out[i] ← x[i] · y[i] + z[i], rounded to odd once."""
     for i in range(out.size):
-        p, e = two_product(x[i], y[i])
-        s, t = two_sum(p, z[i])
+        p, e = two_product(np.float64(x[i]), np.float64(y[i]))
+        s, t = two_sum(p, np.float64(z[i]))
         u, v = two_sum(t, e)
         r, w = two_sum(s, u)
         out[i] = adjust_to_odd(r, w if w != 0.0 else v)
