@@ -1,7 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from positcore import nn as pnn
 from positcore.nn.models import MODELS, Transformer, build
 
 SHAPES = {"cifarnet": (3, 32, 32), "resnet20": (3, 32, 32)}
@@ -36,6 +39,24 @@ def test_logits_and_gradients_of_every_parameter(name):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 def test_models_for_images_of_any_shape(name, shape):
     assert build(name, 10, shape)(torch.randn(2, *shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cifarnet", (3, 32, 32)), ("resnet20", (3, 8, 8))])
+def test_a_step_of_the_posit_twin_under_the_audit(name, shape):
+    torch.manual_seed(0)
+    policy, model = pnn.Policy.parse("O16-L16-FBG8q"), build(name, 3, shape)
+    twin, loss = pnn.convert(model, policy), pnn.CrossEntropyLoss(policy)
+    assert list(twin.state_dict()) == list(model.state_dict())
+    optimizer = pnn.SGD(twin.parameters(), policy, lr=1 / 16)
+    x, y = torch.randn(6, *shape), torch.tensor([0, 1, 2, 0, 1, 2])
+    before = copy.deepcopy(twin.state_dict())
+    with pnn.audit(twin):
+        loss(twin(x), y).backward()
+        optimizer.step()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in twin.parameters())
+    assert all(not torch.equal(p, before[key]) for key, p in twin.named_parameters())
+    ours, theirs = twin.eval()(x), pnn.to_float(twin).eval()(x)
+    assert (ours - theirs).abs().max() < 0.25 * theirs.abs().max()
 
 
 def test_cifarnet_has_the_classes_of_cifar_100():
