@@ -38,6 +38,7 @@ from positcore.nn.layers import (
     MaxPool1d,
     MaxPool2d,
     MSELoss,
+    MultiheadAttention,
     NLLLoss,
     RangeBatchNorm1d,
     ReLU6,
@@ -56,9 +57,10 @@ from positcore.nn.tensors import quantize
 __all__ = [
     "GELU", "SGD", "Adam", "AdamW", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveScale", "AuditError",
     "AvgPool1d", "AvgPool2d", "BCEWithLogitsLoss", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d",
-    "CrossEntropyLoss", "Dropout", "DynamicScaler", "Embedding", "GradientScale", "GroupNorm", "Hardtanh", "HuberLoss",
-    "LayerError", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d", "MaxPool2d", "NLLLoss",
-    "Override", "Policy", "RMSprop", "RangeBatchNorm1d", "RangeRow", "RangeWarning", "ReLU6", "SiLU", "Sigmoid",
-    "Softmax", "Stage", "Tanh", "accumulate", "audit", "clip_grad_norm_", "clip_grad_value_", "compare_layers",
-    "convert", "layer_table", "quantize", "quantize_model", "range_report", "scale_gradient", "to_float", "use_backend",
+    "CrossEntropyLoss", "Dropout", "DynamicScaler", "Embedding", "GradientScale", "GroupNorm", "Hardtanh",
+    "HuberLoss", "LayerError", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d",
+    "MaxPool2d", "MultiheadAttention", "NLLLoss", "Override", "Policy", "RMSprop", "RangeBatchNorm1d", "RangeRow",
+    "RangeWarning", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Stage", "Tanh", "accumulate", "audit",
+    "clip_grad_norm_", "clip_grad_value_", "compare_layers", "convert", "layer_table", "quantize", "quantize_model",
+    "range_report", "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

@@ -14,8 +14,14 @@ __all__ = ["convert", "to_float"]
 
 # Modules whose forward and backward only select, move or compare values, which is exact on posits.
 _EXACT = (
-    torch.nn.ReLU, torch.nn.ReLU6, torch.nn.Flatten, torch.nn.Unflatten, torch.nn.Identity, torch.nn.Sequential,
+    torch.nn.ReLU, torch.nn.Flatten, torch.nn.Unflatten, torch.nn.Identity, torch.nn.Sequential,
     torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList, torch.nn.ParameterDict,
+)  # fmt: skip
+
+# Modules of `torch.nn` whose forward is code around other layers: it runs in posits like a forward of one's own.
+_CODE = (
+    torch.nn.Transformer, torch.nn.TransformerEncoder, torch.nn.TransformerEncoderLayer, torch.nn.TransformerDecoder,
+    torch.nn.TransformerDecoderLayer,
 )  # fmt: skip
 
 
@@ -77,12 +83,14 @@ def _twin(module: torch.nn.Module, policy: Policy, name: str) -> None:
             raise type(error)(f"convert: {where}: {error}") from None
         return
     if type(module) not in _EXACT:
-        if type(module).__module__.startswith("torch.nn"):
+        if type(module).__module__.startswith("torch.nn") and type(module) not in _CODE:
             raise TypeError(
                 f"convert: {type(module).__name__} {where} has no posit twin; there are twins of "
                 f"{', '.join(sorted(kind.__name__ for kind in TWINS))}, and "
                 f"{', '.join(kind.__name__ for kind in _EXACT)} are exact as they are"
             )
+        if isinstance(module, torch.nn.TransformerEncoder):
+            module.use_nested_tensor = False  # a way around the layers, for evaluation
         run_in_posits(module, own)
         round_parameters(module)
     for key, child in module.named_children():

@@ -8,35 +8,16 @@ from positcore.nn import Policy, convert, functional
 from positcore.nn.audit import audit
 from positcore.nn.functional.softmaxes import log_softmax, softmax
 from positcore.nn.mode import PositMode
-from tests.nn.reference import add, array, differences, div, exp, log, mul, round_to
+from tests.nn.reference import array, differences
+from tests.nn.reference_attention import ABSENT, softmax_row
 
 POLICIES = ["O12-L12-FBG8q", "O16-L12-F10q-B8/1q-G12q", "O12/1-L10/1-F8/1q-B9/0uq-G10/1q"]
 POLICY = Policy.parse("O12-L12-FBG8q")
-NAN, ABSENT = float("nan"), float("-inf")
+NAN = float("nan")
 
 
 def normal(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def row(policy, values, gradient, logarithm):
-    """Result and gradient of one row, of rationals; `None` is NaR, `ABSENT` what takes no part."""
-    f, b = policy.forward.format, policy.backward.format
-    here = [x != ABSENT for x in values]
-    z = [round_to(f, x) for x, kept in zip(values, here, strict=True) if kept]
-    top = None if None in z or not z else max(z)
-    shifted = [round_to(f, add(x, mul(top, -1))) for x in z]
-    some = iter([exp(f, s) for s in shifted])
-    powers = [next(some) if kept else 0 for kept in here]
-    total = round_to(f, add(*powers))
-    shares = [round_to(f, div(p, total)) for p in powers]
-    y = [round_to(f, add(s, mul(log(f, total), -1))) for s in shifted] if logarithm else shares
-    g, q = [round_to(b, v) for v in gradient], [round_to(b, v) for v in shares]
-    if logarithm:
-        whole = round_to(b, add(*g))
-        return y, [round_to(b, add(v, mul(mul(p, -1), whole))) for v, p in zip(g, q, strict=True)]
-    common = round_to(b, add(*[mul(v, p) for v, p in zip(g, q, strict=True)]))
-    return y, [round_to(b, mul(p, round_to(b, add(v, mul(common, -1))))) for v, p in zip(g, q, strict=True)]
 
 
 def expected(policy, x, gradient, dim, logarithm):
@@ -47,7 +28,7 @@ def expected(policy, x, gradient, dim, logarithm):
     for at in product(*map(range, lengths)):
         keys = [tuple(i if k == dim % x.ndim else v for k, v in enumerate(at)) for i in range(x.shape[dim])]
         cells = [ABSENT if x[key] == ABSENT else values[key] for key in keys]
-        y, g = row(policy, cells, [sent[key] for key in keys], logarithm)
+        y, g = softmax_row(policy, cells, [sent[key] for key in keys], logarithm)
         outputs.update(zip(keys, y, strict=True))
         slopes.update(zip(keys, g, strict=True))
     return outputs, slopes

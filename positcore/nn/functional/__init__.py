@@ -1,6 +1,7 @@
 """Posit operations with gradients, as functions: what the layers of `positcore.nn.layers` call."""
 
 from positcore.nn.functional.activations import dropout, gelu, hardtanh, leaky_relu, relu6, sigmoid, silu, tanh
+from positcore.nn.functional.attention import multi_head_attention, scaled_dot_product_attention
 from positcore.nn.functional.elementwise import abs, add, div, exp, log, mul, pow, sqrt, square, sub
 from positcore.nn.functional.embeddings import embedding
 from positcore.nn.functional.losses import (
@@ -27,6 +28,7 @@ __all__ = [
     "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add", "avg_pool1d", "avg_pool2d", "batch_norm",
     "binary_cross_entropy_with_logits", "conv2d", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu",
     "group_norm", "hardtanh", "huber_loss", "layer_norm", "leaky_relu", "linear", "log", "log_softmax", "matmul",
-    "max_pool1d", "max_pool2d", "mean", "mse_loss", "mul", "nll_loss", "pow", "range_batch_norm", "relu6", "sigmoid",
-    "silu", "softmax", "sqrt", "square", "sub", "sum", "tanh",
+    "max_pool1d", "max_pool2d", "mean", "mse_loss", "mul", "multi_head_attention", "nll_loss", "pow",
+    "range_batch_norm", "relu6", "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "sqrt", "square",
+    "sub", "sum", "tanh",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from positcore.nn.functional import (
     activations,
+    attention,
     elementwise,
     embeddings,
     losses,
@@ -44,6 +45,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "__rmatmul__": _rmatmul,
     "linear": _linear,
     **activations.CALLS,
+    **attention.CALLS,
     **elementwise.CALLS,
     **embeddings.CALLS,
     **losses.CALLS,
