@@ -24,7 +24,9 @@ from positcore.nn.layers import (
     BatchNorm1d,
     BatchNorm2d,
     BCEWithLogitsLoss,
+    Conv1d,
     Conv2d,
+    ConvTranspose2d,
     CrossEntropyLoss,
     Dropout,
     Embedding,
@@ -56,11 +58,11 @@ from positcore.nn.tensors import quantize
 
 __all__ = [
     "GELU", "SGD", "Adam", "AdamW", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveScale", "AuditError",
-    "AvgPool1d", "AvgPool2d", "BCEWithLogitsLoss", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv2d",
-    "CrossEntropyLoss", "Dropout", "DynamicScaler", "Embedding", "GradientScale", "GroupNorm", "Hardtanh",
-    "HuberLoss", "LayerError", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d",
+    "AvgPool1d", "AvgPool2d", "BCEWithLogitsLoss", "BackScale", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "ConvTranspose2d", "CrossEntropyLoss", "Dropout", "DynamicScaler", "Embedding", "GradientScale", "GroupNorm",
+    "Hardtanh", "HuberLoss", "LayerError", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool1d",
     "MaxPool2d", "MultiheadAttention", "NLLLoss", "Override", "Policy", "RMSprop", "RangeBatchNorm1d", "RangeRow",
-    "RangeWarning", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Stage", "Tanh", "accumulate", "audit",
-    "clip_grad_norm_", "clip_grad_value_", "compare_layers", "convert", "layer_table", "quantize", "quantize_model",
-    "range_report", "scale_gradient", "to_float", "use_backend",
+    "RangeWarning", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Stage", "Tanh", "accumulate", "audit", "clip_grad_norm_",
+    "clip_grad_value_", "compare_layers", "convert", "layer_table", "quantize", "quantize_model", "range_report",
+    "scale_gradient", "to_float", "use_backend",
 ]  # fmt: skip

@@ -173,7 +173,7 @@ def _collect(identity: int, placeholder: Tensor) -> Tensor | None:
         return None
     parameter, (policy, terms) = delivery.parameter, delivery.terms[0]
     if len(delivery.terms) == 1:
-        total = terms.rounded(policy.gradient_mac)
+        total = terms.rounded(policy.gradient_mac).reshape(parameter.shape)
     else:
         quires = _quires(policy, parameter, "a parameter that several operations use")
         for _, part in delivery.terms:

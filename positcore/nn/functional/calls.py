@@ -13,6 +13,7 @@ from torch import Tensor
 from positcore.nn.functional import (
     activations,
     attention,
+    convolutions,
     elementwise,
     embeddings,
     losses,
@@ -46,6 +47,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     **activations.CALLS,
     **attention.CALLS,
+    **convolutions.CALLS,
     **elementwise.CALLS,
     **embeddings.CALLS,
     **losses.CALLS,
