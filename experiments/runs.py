@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from positcore.data import Dataset, load
-from positcore.nn.checkpoint import load_checkpoint
+from positcore.nn.checkpoint import load_checkpoint, only_writer
 from positcore.nn.curves import write_json, write_metrics
 from positcore.nn.training import Epoch, Recipe, Trainer
 
@@ -53,11 +53,14 @@ class Runs:
         self._load = cache(lambda name, split: load(name, split, data_root))
         self._known: dict[Any, tuple[Path, list[Epoch]]] = {}
         for path in sorted(folder.glob("*/checkpoint.pt")):
-            state = load_checkpoint(path)
-            key = state["data"], _frozen(Recipe.from_items(state["recipe"]).identity)
-            history = [Epoch(**epoch) for epoch in state["history"]]
-            if len(history) >= len(self._known.get(key, (path, []))[1]):
-                self._known[key] = path, history
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        state = load_checkpoint(path)
+        key = state["data"], _frozen(Recipe.from_items(state["recipe"]).identity)
+        history = [Epoch(**epoch) for epoch in state["history"]]
+        if len(history) >= len(self._known.get(key, (path, []))[1]):
+            self._known[key] = path, history
 
     def data(self, run: Run) -> tuple[Dataset, Dataset]:
         """The training and test images of a run."""
@@ -77,15 +80,25 @@ class Runs:
     def finish(self, run: Run) -> list[Epoch]:
         """All epochs of a run: read if they were done before, else resumed or started.
 
+        Waits for another process that is at it.
+
         Raises
         ------
         KeyboardInterrupt
             The checkpoint is at most a minute old then.
         """
         history = self.history(run)
-        if len(history) == run.recipe.epochs:
-            return history
-        path = self.checkpoint(run)
+        if len(history) < run.recipe.epochs:
+            path = self.checkpoint(run)
+            with only_writer(path.parent, wait=True):
+                if path.exists():  # another process may have gone on with it
+                    self._read(path)
+                history = self.history(run)
+                if len(history) < run.recipe.epochs:
+                    history = self._train(run, path)
+        return history
+
+    def _train(self, run: Run, path: Path) -> list[Epoch]:
         trainer = Trainer(run.recipe, *self.data(run))
         if path.exists():
             trainer.resume(path)

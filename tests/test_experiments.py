@@ -116,6 +116,17 @@ def test_runs_of_the_command_line_count(load, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("  2 of 2 epochs")
 
 
+def test_what_another_process_trained_meanwhile_is_read(load, tmp_path, monkeypatch):
+    module, tables = load("runs"), load("tables")
+    args = type("Args", (), {"epochs": 1, "order": "exact", "subset": True, "images": 64})
+    run = tables._run(load("table7").CELLS[1], 0, args)
+    mine = module.Runs(tmp_path)
+    theirs = module.Runs(tmp_path).finish(run)
+    monkeypatch.setattr(Trainer, "run_epoch", None)
+    assert mine.history(run) == []
+    assert mine.finish(run) == theirs
+
+
 def test_figure_10(load, tmp_path, capsys, monkeypatch):
     figure10 = load("figure10")
     monkeypatch.setattr(figure10, "BITS", (2, 8))

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
     from positcore.data import load
     from positcore.nn import use_backend
+    from positcore.nn.checkpoint import only_writer
     from positcore.nn.curves import plot_curves, run_record, write_json, write_metrics
     from positcore.nn.ranges import RangeWarning
     from positcore.nn.training import Recipe, Trainer
@@ -115,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--resume: there is no {checkpoint}; leave --resume out to start")
     device = _device(args.device)
     board = _board(args.output) if args.tensorboard else None
-    with use_backend(args.backend):
+    with use_backend(args.backend), ExitStack() as stack:
         train = load(args.data, "train", args.data_root, args.download)
         test = load(args.data, "test", args.data_root, args.download)
         images = train if args.images is None else train.first(args.images)
@@ -123,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
             trainer = Trainer(recipe, images, test, device, args.audit)
         for warning in caught:
             print(f"positcore: warning: {warning.message}", file=sys.stderr)
+        stack.enter_context(only_writer(args.output))
         if args.resume:
             trainer.resume(checkpoint)
         after_step = _saver(trainer, checkpoint, *args.checkpoint_every) if args.checkpoint_every else None

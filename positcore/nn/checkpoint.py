@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 
 from positcore.files import write_aside
 
-__all__ = ["load_checkpoint", "remove_remains", "save_checkpoint"]
+__all__ = ["load_checkpoint", "only_writer", "remove_remains", "save_checkpoint"]
 
 _KIND = "positcore training"
 _VERSION = 2  # 1 had neither `kind` nor `version`, and was written after an epoch only
@@ -68,3 +70,40 @@ def remove_remains(path: Path) -> None:
     """Remove what processes that were killed while they saved `path` left beside it. None may be saving now."""
     for aside in path.parent.glob(f".{path.name}.*{path.suffix}"):
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a run's folder, which is made if it is not there: no other process may train in it meanwhile.
+
+    The system lets go of it with the process, however that ends. Where there are no such locks (Windows) nothing is
+    held.
+
+    Parameters
+    ----------
+    folder : Path
+    wait : bool
+        Whether to wait for another process that holds it.
+
+    Raises
+    ------
+    ValueError
+        If another process holds it, and `wait` is False.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process trains in {folder}; wait for it, or choose another output folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from positcore.data import load
-from positcore.nn.checkpoint import load_checkpoint, save_checkpoint
+from positcore.nn.checkpoint import load_checkpoint, only_writer, save_checkpoint
 from positcore.nn.training import Recipe, Trainer
 
 TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
@@ -168,3 +168,14 @@ def test_a_checkpoint_of_another_run(path, recipe, train, message):
 def test_a_state_that_is_not_the_recipes(path, change):
     with pytest.raises(ValueError, match="does not hold the state of mnistnet that its recipe says; remove it to"):
         Trainer(RECIPE, TRAIN, TEST).resume(changed(path, **change))
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    folder = tmp_path / "run"
+    with (
+        only_writer(folder),
+        pytest.raises(ValueError, match=r"another process trains in .*run; wait for it"),
+    ):
+        only_writer(folder).__enter__()
+    with only_writer(folder, wait=True):
+        assert not list(folder.iterdir())
