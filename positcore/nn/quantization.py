@@ -14,7 +14,7 @@ from positcore.codec import round_values
 from positcore.format import PositFormat
 from positcore.mac import Quire
 from positcore.nn.convert import convert
-from positcore.nn.layers import Conv2d, Linear
+from positcore.nn.layers import Linear
 from positcore.nn.policy import Policy, Stage
 from positcore.nn.scaled import ScaledConv2d, ScaledLinear, largest_shift
 
@@ -76,7 +76,11 @@ def quantize_model(
         raise ValueError("quantize_model: scales of activations need a sample of inputs, or activations=False")
     policy = policy_of(policy) if isinstance(policy, PositFormat) else policy
     twin = convert(model, policy).eval()
-    layers: dict[str, Any] = {n: layer for n, layer in twin.named_modules() if type(layer) in (Linear, Conv2d)}
+    layers: dict[str, Any] = {
+        name: twin.get_submodule(name)
+        for name, module in model.named_modules()
+        if type(module) in (torch.nn.Linear, torch.nn.Conv2d)  # not what attention derives from Linear
+    }
     shifts = dict.fromkeys(layers, (0, 0))
     if activations and sample is not None:
         formats = {name: layer.policy.forward.format for name, layer in layers.items()}

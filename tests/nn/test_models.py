@@ -41,7 +41,9 @@ def test_models_for_images_of_any_shape(name, shape):
     assert build(name, 10, shape)(torch.randn(2, *shape)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("cifarnet", (3, 32, 32)), ("resnet20", (3, 8, 8))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("cifarnet", (3, 32, 32)), ("resnet20", (3, 8, 8)), ("transformer", (1, 8, 8))]
+)
 def test_a_step_of_the_posit_twin_under_the_audit(name, shape):
     torch.manual_seed(0)
     policy, model = pnn.Policy.parse("O16-L16-FBG8q"), build(name, 3, shape)

@@ -16,7 +16,7 @@ from positcore.gemm.patches import Geometry
 from positcore.mac import Quire
 from positcore.nn.evaluation import batch_of
 from positcore.nn.layer_errors import compare_layers, layer_table
-from positcore.nn.models import lenet5
+from positcore.nn.models import build, lenet5
 from positcore.nn.policy import Policy
 from positcore.nn.quantization import best_shift, policy_of, quantize_model
 from positcore.nn.ranges import RangeWarning, range_report, shares
@@ -178,6 +178,20 @@ def test_what_comes_from_elsewhere_is_rounded_without_a_scale():
     assert int(twin.first.input_shift) != 0
     assert int(twin.second.input_shift) == 0
     assert twin(x).shape == (8, 3)
+
+
+def test_a_transformer():
+    torch.manual_seed(1)
+    model, x, fmt = build("transformer", 3, (1, 8, 8)), torch.randn(4, 1, 8, 8), PositFormat(8, 0)
+    twin = quantize_model(model, fmt, x)
+    assert {name for name, layer in twin.named_modules() if isinstance(layer, ScaledLinear)} == {
+        "embed", "fc", *(f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("fc1", "fc2"))
+    }  # fmt: skip
+    y, plain = model.eval()(x).detach(), pnn.convert(model, policy_of(fmt)).eval()(x)
+    assert noise_of(twin(x), y) < noise_of(plain, y)
+    errors = {error.layer: error for error in compare_layers(model, twin, x)}
+    assert errors["blocks.0.attention"].kind == "MultiheadAttention"
+    assert min(errors.values(), key=lambda error: error.own_snr_db).layer == "position"  # of small values, unscaled
 
 
 def test_scales_help_where_the_format_is_short():
