@@ -38,12 +38,12 @@ def master(policy, *shape, seed, shift=0.0):
 
 
 def root(x):
-    """√x to 3,000 bits, and a bit that says that there is more."""
+    """√x to 500 bits after the point, and a bit that says that there is more."""
     if x is None or x < 0:
         return None
-    scaled = x * (1 << 6000)
+    scaled = x * (1 << 1000)
     floor = math.isqrt(math.floor(scaled))
-    return Fraction(2 * floor + (floor * floor != scaled), 1 << 3001)
+    return Fraction(2 * floor + (floor * floor != scaled), 1 << 501)
 
 
 def total(fmt, terms, accumulator):

@@ -240,9 +240,12 @@ class _AveragePool(torch.autograd.Function):
         rows, columns = (reached(sets, n) for sets, n in zip((plan.rows, plan.columns), plan.inputs, strict=True))
         planes = _planes(tensors.quantize(fmt, gradient), 2, plan.outputs)
         shares = plan.shares(large, gradient.device)
+        alone = all(len(windows) < 2 for windows in (*rows, *columns))  # one product for each output is enough
+        products = _weighted(mac, planes[..., None], shares[0, :, :, None]) if alone and len(planes) else planes
         grad_x = _empty_planes(fmt, planes, plan.inputs)
         for block in blocks(rows, columns, gradient.device):
-            block.put(grad_x, _weighted(mac, block.take(planes), block.take(shares)[0]))
+            terms = block.take(products)
+            block.put(grad_x, terms[..., 0] if alone else _weighted(mac, terms, block.take(shares)[0]))
         return ctx.use(grad_x.reshape(ctx.shape)), None, None, None, None
 
 

@@ -130,7 +130,8 @@ def _input_gradient(ctx: Any, g: Tensor, standard: Tensor, inverse: Tensor, ends
             g = tensors.mul(fmt, g.reshape(layout.wide), gamma).reshape(layout.rows)
     if ctx.count:
         shared, sums = layout.channels_first, accumulator_of(policy.backward)
-        standard = tensors.quantize(fmt, standard)
+        if fmt != policy.forward.format:
+            standard = tensors.quantize(fmt, standard)
         mean = mean_of(MacSpec((fmt, large), large, sums), g, ctx.count, shared)
         slope = dots_of(MacSpec(fmt, large, sums), g, standard, shared)
         slope = tensors.quantize(fmt, tensors.mul(large, slope, constant(large, ctx.share)))
