@@ -10,9 +10,9 @@ from positcore.format import PositFormat
 from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_format, check_stages
-from positcore.hw.pipeline import Pipeline
+from positcore.hw.pipeline import Pipeline, add_delay, balanced
 from positcore.hw.raw import significand
-from positcore.hw.shifters import normalize, shift_right_sticky
+from positcore.hw.shifters import count_bits, normalize_at, normalize_parts, shift_right_sticky
 
 __all__ = ["Adder"]
 
@@ -36,8 +36,7 @@ class Adder(wiring.Component):
     subtract : bool
         False: a + b. True: a − b.
     stages : int
-        0..5: registers after the sum, the alignment, the normalization, the decoders and the rounding, in
-        this order of preference.
+        0..len(cuts(fmt)): registers, at those of the cuts that divide the path most evenly.
 
     Members
     -------
@@ -45,15 +44,35 @@ class Adder(wiring.Component):
     code : Out(n)
     """
 
-    CUTS = ("summed", "aligned", "normalized", "decoded", "rounded")
+    CUTS = ("decoded", "compared", "swapped", "summed", "normalized", "shifted", "rounded")
 
     def __init__(self, fmt: PositFormat, *, subtract: bool = False, stages: int = 0):
         self.fmt = check_format("Adder", fmt)
         if not isinstance(subtract, bool):
             raise TypeError(f"Adder: subtract must be True or False, not {subtract!r}")
         self.subtract = subtract
-        self.stages = check_stages("Adder", stages, self.CUTS)
+        self.stages = check_stages("Adder", stages, self.cuts(fmt))
         super().__init__({"a": In(fmt.n), "b": In(fmt.n), "code": Out(fmt.n)})
+
+    @staticmethod
+    def parts(fmt: PositFormat) -> dict[str, int]:
+        """Where the pipeline can be cut, in the order of the data, with the delays between, as for `balanced`."""
+        width = fmt.fraction_bits + GUARD_BITS + INTEGER_BITS
+        shifts = range(1, min(fmt.scale_bits, count_bits(fmt.significand_bits + 1 + GUARD_BITS)))
+        return (
+            Decoder.parts(fmt)
+            | {"compared": 3, "swapped": 2}
+            | {f"align_{1 << level}": 1 for level in reversed(shifts)}
+            | {"aligned": 1, "summed": add_delay(width)}
+            | normalize_parts(width - 1, "norm")
+            | {"normalized": 4}
+            | Encoder.parts(fmt)
+        )
+
+    @staticmethod
+    def cuts(fmt: PositFormat) -> tuple[str, ...]:
+        """Where the pipeline for a format can be cut, in the order of the data."""
+        return tuple(Adder.parts(fmt))
 
     @property
     def latency(self) -> int:
@@ -64,18 +83,20 @@ class Adder(wiring.Component):
         """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
-        pipeline = Pipeline(m, self.CUTS, self.stages)
-        m.submodules.decode_a = decode_a = Decoder(fmt)
-        m.submodules.decode_b = decode_b = Decoder(fmt)
+        pipeline = Pipeline(m, balanced(self.parts(fmt), self.stages), self.stages)
+        decoders = pipeline.among(Decoder.cuts(fmt))
+        m.submodules.decode_a = decode_a = Decoder(fmt, at=decoders)
+        m.submodules.decode_b = decode_b = Decoder(fmt, at=decoders)
         m.d.comb += [decode_a.code.eq(self.a), decode_b.code.eq(self.b)]
-        a, b = pipeline.cut("decoded", a=decode_a.raw, b=decode_b.raw)
+        a, b = decode_a.raw, decode_b.raw
 
         # Swap so that the larger scale is on the left, and align the other under it.
         difference = Signal(signed(fmt.scale_bits + 1))
+        m.d.comb += difference.eq(a.scale - b.scale)
+        a, b, difference = pipeline.cut("compared", a=a, b=b, difference=difference)
         swapped = Signal()
         align_shift = Signal(fmt.scale_bits)
         m.d.comb += [
-            difference.eq(a.scale - b.scale),
             swapped.eq(difference[-1]),
             align_shift.eq(difference ^ swapped.replicate(fmt.scale_bits)),
         ]
@@ -87,11 +108,13 @@ class Adder(wiring.Component):
             minor.eq(Mux(swapped, significand(a) << (GUARD_BITS - 1), significand(b) << GUARD_BITS)),
             scale.eq(Mux(swapped, b.scale, a.scale)),
         ]
-        aligned, sticky = shift_right_sticky(m, minor, align_shift, name="align")
-        nar = a.nar | b.nar
-        major, aligned, sticky, swapped, scale, nar = pipeline.cut(
-            "aligned", major=major, aligned=aligned, sticky=sticky, swapped=swapped, scale=scale, nar=nar
+        pipeline.beside = {"major": major, "swapped": swapped, "scale": scale, "nar": a.nar | b.nar}
+        minor, align_shift = pipeline.cut("swapped", minor=minor, align_shift=align_shift)
+        aligned, sticky = shift_right_sticky(
+            m, minor, align_shift, name="align", cut=lambda place, **values: pipeline.cut(f"align_{place}", **values)
         )
+        aligned, sticky = pipeline.cut("aligned", aligned=aligned, sticky=sticky)
+        major, swapped, scale, nar = pipeline.beside.values()
 
         left = Signal(signed(fmt.fraction_bits + GUARD_BITS + INTEGER_BITS), name="left")
         right = Signal(signed(fmt.fraction_bits + GUARD_BITS + INTEGER_BITS), name="right")
@@ -104,11 +127,17 @@ class Adder(wiring.Component):
             m.d.comb += total.eq(left + right + carry)
         else:
             m.d.comb += total.eq(left + right)
-        total, sticky, scale, nar = pipeline.cut("summed", total=total, sticky=sticky, scale=scale, nar=nar)
+        pipeline.beside = {"sticky": sticky, "scale": scale, "nar": nar}
+        (total,) = pipeline.cut("summed", total=total)
 
-        sign = total[-1]
-        shifted, run = normalize(m, total[:-1], sign, name="norm")
-        m.submodules.encode = encode = Encoder(fmt, scale_bits=fmt.sum_scale_bits, fraction_bits=len(total) - 2)
+        shifted, run, sign = normalize_at(
+            m, total[:-1], total[-1], name="norm", cut=lambda place, **values: pipeline.cut(f"norm_{place}", **values)
+        )
+        sticky, scale, nar = pipeline.beside.values()
+        pipeline.beside = {}
+        m.submodules.encode = encode = Encoder(
+            fmt, scale_bits=fmt.sum_scale_bits, fraction_bits=len(total) - 2, at=pipeline.among(Encoder.parts(fmt))
+        )
         unrounded = Signal(encode.raw_layout)
         m.d.comb += [
             unrounded.sign.eq(sign),
@@ -119,7 +148,5 @@ class Adder(wiring.Component):
             unrounded.nar.eq(nar),
         ]
         (unrounded,) = pipeline.cut("normalized", unrounded=unrounded)
-        m.d.comb += encode.raw.eq(unrounded)
-        (code,) = pipeline.cut("rounded", code=encode.code)
-        m.d.comb += self.code.eq(code)
+        m.d.comb += [encode.raw.eq(unrounded), self.code.eq(encode.code)]
         return m

@@ -10,7 +10,7 @@ from positcore.format import PositFormat
 from positcore.hw.parameters import check_format, check_stages
 from positcore.hw.pipeline import Pipeline
 from positcore.hw.raw import RawLayout
-from positcore.hw.shifters import normalize
+from positcore.hw.shifters import normalize_at, normalize_parts
 
 __all__ = ["Decoder"]
 
@@ -26,7 +26,9 @@ class Decoder(wiring.Component):
     ----------
     fmt : PositFormat
     stages : int
-        0 or 1: a register after the decoder.
+        0..len(cuts(fmt)): registers after the decoder, then inside, between the shifts.
+    at : tuple of str, optional
+        Which of the cuts are made, in place of the first `stages`.
 
     Members
     -------
@@ -36,11 +38,23 @@ class Decoder(wiring.Component):
 
     CUTS = ("decoded",)
 
-    def __init__(self, fmt: PositFormat, *, stages: int = 0):
+    def __init__(self, fmt: PositFormat, *, stages: int = 0, at: tuple[str, ...] | None = None):
         self.fmt = check_format("Decoder", fmt)
-        self.stages = check_stages("Decoder", stages, self.CUTS)
+        self.at = self.cuts(fmt)[: check_stages("Decoder", stages, self.cuts(fmt))] if at is None else at
+        assert set(self.at) <= set(self.cuts(fmt))
+        self.stages = len(self.at)
         self.raw_layout = RawLayout.of(fmt)
         super().__init__({"code": In(fmt.n), "raw": Out(self.raw_layout)})
+
+    @staticmethod
+    def parts(fmt: PositFormat) -> dict[str, int]:
+        """Where it can be cut, in the order of the data, with the delays between, as for `balanced`."""
+        return normalize_parts(fmt.n - 2, "regime") | {"decoded": 3}
+
+    @staticmethod
+    def cuts(fmt: PositFormat) -> tuple[str, ...]:
+        """Where it can be cut, in order of preference."""
+        return tuple(Decoder.parts(fmt))[::-1]
 
     @property
     def latency(self) -> int:
@@ -52,6 +66,7 @@ class Decoder(wiring.Component):
         m = Module()
         fmt = self.fmt
         raw = Signal(self.raw_layout, name="decoded")
+        pipeline = Pipeline(m, (*self.at, *self.cuts(fmt)), self.stages)
 
         sign = self.code[-1]
         first = self.code[-2]
@@ -59,7 +74,12 @@ class Decoder(wiring.Component):
         m.d.comb += special.eq(~self.code[:-1].any())
 
         # After the run, the terminating bit is on top; what follows is {exponent, fraction}.
-        shifted, run = normalize(m, self.code[: fmt.n - 2], first, name="regime")
+        pipeline.beside = {"sign": sign, "special": special}
+        shifted, run, first = normalize_at(
+            m, self.code[: fmt.n - 2], first, name="regime",
+            cut=lambda place, **values: pipeline.cut(f"regime_{place}", **values),
+        )  # fmt: skip
+        sign, special = pipeline.beside.values()
         tail = shifted[: max(0, fmt.n - 3)]
         tail = Cat(Const(0, fmt.es + fmt.fraction_bits - len(tail)), tail)
         exponent = tail[fmt.fraction_bits :]
@@ -71,6 +91,7 @@ class Decoder(wiring.Component):
             raw.zero.eq(special & ~sign),
             raw.nar.eq(special & sign),
         ]
-        (decoded,) = Pipeline(m, self.CUTS, self.stages).cut("decoded", raw=raw)
+        pipeline.beside = {}
+        (decoded,) = pipeline.cut("decoded", raw=raw)
         m.d.comb += self.raw.eq(decoded)
         return m

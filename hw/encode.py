@@ -35,7 +35,10 @@ class Encoder(wiring.Component):
     fraction_bits : int
         Width of the fraction that comes in.
     stages : int
-        0..2: registers after the shift, then after the rounding.
+        0..len(cuts(fmt)): registers after the shift, the rounding, the shift's amount and the direction of the
+        rounding, in this order of preference, and then inside the shift.
+    at : tuple of str, optional
+        Which of the cuts are made, in place of the first `stages`.
 
     Members
     -------
@@ -49,11 +52,33 @@ class Encoder(wiring.Component):
 
     CUTS = ("shifted", "rounded")
 
-    def __init__(self, fmt: PositFormat, *, scale_bits: int, fraction_bits: int, stages: int = 0):
+    def __init__(
+        self,
+        fmt: PositFormat,
+        *,
+        scale_bits: int,
+        fraction_bits: int,
+        stages: int = 0,
+        at: tuple[str, ...] | None = None,
+    ):
         self.fmt = check_format("Encoder", fmt)
         self.raw_layout = RawLayout(scale_bits, fraction_bits, sticky=True)
-        self.stages = check_stages("Encoder", stages, self.CUTS)
+        self.at = self.cuts(fmt)[: check_stages("Encoder", stages, self.cuts(fmt))] if at is None else at
+        assert set(self.at) <= set(self.cuts(fmt))
+        self.stages = len(self.at)
         super().__init__({"raw": In(self.raw_layout), "code": Out(fmt.n)})
+
+    @staticmethod
+    def parts(fmt: PositFormat) -> dict[str, int]:
+        """Where it can be cut, in the order of the data, with the delays between, as for `balanced`."""
+        inner = {f"shift_{1 << level}": 1 for level in reversed(range(1, fmt.regime_count_bits))}
+        return {"amount": 3} | inner | {"shifted": 2, "decided": 1, "rounded": 2 + fmt.n // 10}
+
+    @staticmethod
+    def cuts(fmt: PositFormat) -> tuple[str, ...]:
+        """Where it can be cut, in order of preference."""
+        first = (*Encoder.CUTS, "amount", "decided")
+        return first + tuple(cut for cut in Encoder.parts(fmt) if cut not in first)
 
     @property
     def latency(self) -> int:
@@ -65,7 +90,7 @@ class Encoder(wiring.Component):
         m = Module()
         fmt = self.fmt
         raw = self.raw
-        pipeline = Pipeline(m, self.CUTS, self.stages)
+        pipeline = Pipeline(m, (*self.at, *self.cuts(fmt)), self.stages)
 
         # {regime, exponent} as it will stand in the code is the scale XOR sign; the regime's run length less one.
         scale = Signal(signed(max(self.raw_layout.scale_bits, fmt.es + 1)))
@@ -85,12 +110,6 @@ class Encoder(wiring.Component):
         below = max(0, len(pattern) - fmt.n)
         low_sticky = raw.sticky | pattern[:below].any()
         pattern = Cat(Const(0, max(0, fmt.n - len(pattern))), pattern[below:])
-        shifted, shift_sticky = shift_right_sticky(
-            m,
-            pattern,
-            amount,
-            name="regime",
-        )
 
         tiny = negative ^ raw.sign  # |x| < 1: rounds towards zero at the end of the range
         vanishing = Signal()
@@ -102,16 +121,21 @@ class Encoder(wiring.Component):
             inside = raw.fraction.any() | raw.sticky
             m.d.comb += vanishing.eq(Mux(raw.sign, (power > least) | ((power == least) & inside), power < -least))
         at_end = full & ~tiny if fmt.underflow else full
-        sign, body, guard, sticky, vanishing, zero, nar = pipeline.cut(
-            "shifted",
-            sign=raw.sign,
-            body=shifted[1:],
-            guard=shifted[0],
-            sticky=low_sticky | shift_sticky | at_end,
-            vanishing=vanishing,
-            zero=raw.zero,
-            nar=raw.nar,
+        pipeline.beside = {
+            "sign": raw.sign, "vanishing": vanishing, "zero": raw.zero, "nar": raw.nar,
+            "low_sticky": low_sticky, "at_end": at_end,
+        }  # fmt: skip
+        pattern, amount = pipeline.cut("amount", pattern=pattern, amount=amount)
+        shifted, shift_sticky = shift_right_sticky(
+            m, pattern, amount, name="regime", cut=lambda place, **values: pipeline.cut(f"shift_{place}", **values)
         )
+        sign, vanishing, zero, nar, low_sticky, at_end = pipeline.beside.values()
+        pipeline.beside = {"vanishing": vanishing, "zero": zero, "nar": nar}
+        sticky = low_sticky | shift_sticky | at_end
+        sign, body, guard, sticky = pipeline.cut(
+            "shifted", sign=sign, body=shifted[1:], guard=shifted[0], sticky=sticky
+        )
+        vanishing, zero, nar = pipeline.beside.values()
 
         # At the end of the range the guard bit is 1 only where the body is 0, which must become 1.
         round_up = Signal()
@@ -119,9 +143,13 @@ class Encoder(wiring.Component):
         if fmt.variant:
             with m.If(vanishing):
                 m.d.comb += round_up.eq(sign)
+        pipeline.beside = {"zero": zero, "nar": nar}
+        sign, body, round_up = pipeline.cut("decided", sign=sign, body=body, round_up=round_up)
+        zero, nar = pipeline.beside.values()
         rounded = increment(m, Cat(body, sign), round_up, name="round")
         code = Signal(fmt.n)
         m.d.comb += code.eq(Mux(nar, fmt.nar, Mux(zero, 0, rounded)))
+        pipeline.beside = {}
         (code,) = pipeline.cut("rounded", code=code)
         m.d.comb += self.code.eq(code)
         return m

@@ -55,6 +55,7 @@ class Expressions:
         self.named: dict[Bits, str] = {}  # values that have a name of their own without being driven by one cell
         self.inlined: set[int] = set()
         self.temporary: set[int] = set()
+        self.stated: set[int] = set()  # cells assigned already, where they were first read
         self.serial = 0
         self.mentioned: dict[str, set[int]] = defaultdict(set)
 
@@ -294,6 +295,7 @@ class Expressions:
             if index in self.temporary:
                 fresh = self._name_temporary(index)
                 self.statements.append(f"  assign {fresh} = {self._expression(index, loose=True)};")
+                self.stated.add(index)
             name = self.labels[self.unit.outputs[index][self.unit.ranges[index][0]]][0]
         self.mentioned[name].update(range(low, high + 1))
         if self.shapes[name] == (low, high):

@@ -12,8 +12,8 @@ from positcore.format import PositFormat
 from positcore.hw.decode import Decoder
 from positcore.hw.encode import Encoder
 from positcore.hw.parameters import check_dsp, check_format, check_stages
-from positcore.hw.pipeline import Pipeline
-from positcore.hw.product import product_cuts, signed_product
+from positcore.hw.pipeline import Pipeline, balanced
+from positcore.hw.product import product_parts, signed_product
 
 __all__ = ["Multiplier"]
 
@@ -29,9 +29,7 @@ class Multiplier(wiring.Component):
     ----------
     fmt : PositFormat
     stages : int
-        Registers after the product, the decoders, the normalization and the rounder's shift, in this order of
-        preference, then inside the product, and last after the rounding; at most as many as `Multiplier.cuts(fmt)`
-        has.
+        0..len(cuts(fmt)): registers, at those of the cuts that divide the path most evenly.
     dsp : bool
         Whether the product is written as one operator, of which tools make DSPs, instead of rows that suit LUTs and
         carry chains; changes no bit.
@@ -42,7 +40,7 @@ class Multiplier(wiring.Component):
     code : Out(n)
     """
 
-    CUTS = ("product", "decoded", "normalized", "shifted")
+    CUTS = ("decoded", "recoded", "product", "normalized", "shifted", "rounded")
 
     def __init__(self, fmt: PositFormat, *, stages: int = 0, dsp: bool = False):
         self.fmt = check_format("Multiplier", fmt)
@@ -51,9 +49,14 @@ class Multiplier(wiring.Component):
         super().__init__({"a": In(fmt.n), "b": In(fmt.n), "code": Out(fmt.n)})
 
     @staticmethod
+    def parts(fmt: PositFormat) -> dict[str, int]:
+        """Where the pipeline can be cut, in the order of the data, with the delays between, as for `balanced`."""
+        return Decoder.parts(fmt) | product_parts(fmt.fraction_bits + 2) | {"normalized": 4} | Encoder.parts(fmt)
+
+    @staticmethod
     def cuts(fmt: PositFormat) -> tuple[str, ...]:
-        """Where the pipeline for a format can be cut: `CUTS`, and inside its product."""
-        return (*Multiplier.CUTS, *product_cuts(fmt.fraction_bits + 2)[::-1], "rounded")
+        """Where the pipeline for a format can be cut, in the order of the data."""
+        return tuple(Multiplier.parts(fmt))
 
     @property
     def latency(self) -> int:
@@ -64,29 +67,33 @@ class Multiplier(wiring.Component):
         """The logic, from submodules."""
         m = Module()
         fmt = self.fmt
-        pipeline = Pipeline(m, self.cuts(fmt), self.stages)
-        m.submodules.decode_a = decode_a = Decoder(fmt)
-        m.submodules.decode_b = decode_b = Decoder(fmt)
+        pipeline = Pipeline(m, balanced(self.parts(fmt), self.stages), self.stages)
+        decoders = pipeline.among(Decoder.cuts(fmt))
+        m.submodules.decode_a = decode_a = Decoder(fmt, at=decoders)
+        m.submodules.decode_b = decode_b = Decoder(fmt, at=decoders)
         m.d.comb += [decode_a.code.eq(self.a), decode_b.code.eq(self.b)]
-        a, b = pipeline.cut("decoded", a=decode_a.raw, b=decode_b.raw)
+        a, b = decode_a.raw, decode_b.raw
 
-        scale = Signal(signed(fmt.product_scale_bits))
         four = Signal()
-        m.d.comb += [
-            four.eq(_is_four(a, b)),
-            scale.eq(a.scale + b.scale + four),
-        ]
-        beside = {"scale": scale, "sign": a.sign ^ b.sign, "zero": a.zero | b.zero, "nar": a.nar | b.nar}
+        m.d.comb += four.eq(_is_four(a, b))
+        scales = {"a_scale": a.scale, "b_scale": b.scale, "four": four}
+        flags = {"sign": a.sign ^ b.sign, "zero": a.zero | b.zero, "nar": a.nar | b.nar}
+        pipeline.beside = scales | flags
+        scale = Signal(signed(fmt.product_scale_bits))
 
         def cut(place: str, **values: Any) -> tuple[Any, ...]:
-            behind = pipeline.cut(place, **values, **beside)
-            beside.update(zip(beside, behind[len(values) :], strict=True))
-            return behind[: len(values)]
+            behind = pipeline.cut(place, **values)
+            if place == "recoded":
+                a_scale, b_scale, four = (pipeline.beside.pop(name) for name in scales)
+                m.d.comb += scale.eq(a_scale + b_scale + four)
+                pipeline.beside = {"scale": scale} | pipeline.beside
+            return behind
 
         factors = (Cat(raw.fraction, ~raw.sign, raw.sign) for raw in (a, b))
         product = signed_product(m, *factors, dsp=self.dsp, cut=cut)
-        (product,) = cut("product", product=product[: 2 * fmt.fraction_bits + 2])
-        scale, sign, zero, nar = beside.values()
+        (product,) = pipeline.cut("product", product=product[: 2 * fmt.fraction_bits + 2])
+        scale, sign, zero, nar = pipeline.beside.values()
+        pipeline.beside = {}
 
         # In [1, 2) or [−2, −1), or else twice as large; 4 has an empty fraction in any place.
         fraction, integer = product[:-2], product[-2:]
@@ -95,7 +102,7 @@ class Multiplier(wiring.Component):
 
         m.submodules.encode = encode = Encoder(
             fmt, scale_bits=fmt.product_scale_bits, fraction_bits=2 * fmt.fraction_bits + 1,
-            stages=sum(place in Encoder.CUTS for place in self.cuts(fmt)[: self.stages]),
+            at=pipeline.among(Encoder.parts(fmt)),
         )  # fmt: skip
         unrounded = Signal(encode.raw_layout)
         m.d.comb += [

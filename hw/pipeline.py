@@ -1,13 +1,17 @@
-"""`Pipeline`: registers at chosen cuts of a data path; `deliver`: the end of such a path between two streams."""
+"""`Pipeline`: registers at cuts of a data path; `balanced`: which cuts; `deliver`: a path's end between streams."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from amaranth.hdl import *
 from amaranth.lib import data
 
-__all__ = ["Pipeline", "deliver"]
+__all__ = ["Pipeline", "add_delay", "balanced", "deliver"]
 
 
 class Pipeline:
@@ -29,6 +33,11 @@ class Pipeline:
         reset.
     enable : Value, optional
         The cycles in which the path moves, as a whole.
+
+    Attributes
+    ----------
+    beside : dict of str to Value or View
+        What passes each cut beside its own values, by name: put in here, and read behind the cuts.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Pipeline:
         enable: Value | None = None,
     ):
         self.valid: Any = valid
+        self.beside: dict[str, Any] = {}
         self._enable = enable
         self._m = m
         self._active = frozenset(cuts[:stages])
@@ -49,8 +59,11 @@ class Pipeline:
     def cut(self, cut: str, **values: Any) -> tuple[Any, ...]:
         """The values behind the cut: registers named after them where the cut is made, else themselves."""
         assert cut in self._cuts
+        assert not values.keys() & self.beside.keys()
         if cut not in self._active:
             return tuple(values.values())
+        own = len(values)
+        values |= self.beside
         registers = []
         for name, value in values.items():
             shape = value.shape() if isinstance(value, data.View) else Value.cast(value).shape()
@@ -65,11 +78,62 @@ class Pipeline:
         else:
             with self._m.If(self._enable):
                 self._m.d.sync += loads
-        return tuple(registers)
+        self.beside.update(zip(self.beside, registers[own:], strict=True))
+        return tuple(registers[:own])
 
     def made(self, cut: str) -> bool:
         """Whether there are registers at the cut."""
         return cut in self._active
+
+    def among(self, cuts: Iterable[str]) -> tuple[str, ...]:
+        """Those of the cuts that are made."""
+        return tuple(filter(self.made, cuts))
+
+
+def add_delay(width: int) -> int:
+    """The delay of an addition of so many bits and of a look-up table before it, about that of so many tables."""
+    return 3 + width // 12
+
+
+def balanced(parts: Mapping[str, int], stages: int) -> tuple[str, ...]:
+    """All cuts of a path, of which the first `stages` divide it most evenly.
+
+    The longest part between these is as short as it can be, and of all such choices the sum of the squares of the
+    parts is the least.
+
+    Parameters
+    ----------
+    parts : mapping of str to int
+        The cuts in the order of the data, each with the delay of what lies between the cut before it and itself, as
+        many as the look-up tables in line that would take so long. The path ends at the last one.
+    stages : int
+        0..len(parts).
+    """
+    ends = (0, *accumulate(parts.values()))
+
+    @cache
+    def longest(start: int, count: int) -> int:
+        if not count:
+            return ends[-1] - ends[start]
+        later = range(start + 1, len(ends) + 1 - count)
+        return min(max(ends[cut] - ends[start], longest(cut, count - 1)) for cut in later)
+
+    @cache
+    def squares(start: int, count: int) -> tuple[int, tuple[int, ...]]:
+        """The least sum of squares, and the cuts; infinite where a part is too long."""
+        choices = []
+        for cut in range(start + 1, len(ends) + 1 - count) if count else (len(ends) - 1,):
+            part = ends[cut] - ends[start]
+            if part <= limit:
+                rest, cuts = squares(cut, count - 1) if count else (0, ())
+                choices.append((part * part + rest, (cut, *cuts) if count else ()))
+        return min(choices, default=(sys.maxsize, ()))
+
+    limit = longest(0, stages)
+    _, cuts = squares(0, stages)
+    names = tuple(parts)
+    chosen = tuple(names[cut - 1] for cut in cuts)
+    return chosen + tuple(name for name in names if name not in chosen)
 
 
 def deliver(m: Module, i: Any, o: Any, *, enable: Signal, result: Any, valid: Value) -> None:

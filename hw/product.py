@@ -9,9 +9,10 @@ from typing import Any
 from amaranth.hdl import *
 from amaranth.lib import data
 
+from positcore.hw.pipeline import add_delay
 from positcore.hw.raw import significand
 
-__all__ = ["product_cuts", "signed_product", "significand_product"]
+__all__ = ["product_cuts", "product_parts", "signed_product", "significand_product"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ def product_cuts(width: int) -> tuple[str, ...]:
     rows = width % 2 + width // 2 + (width % 2 == 0 and width > 2)
     levels = (rows - 1).bit_length()
     return ("recoded", *(f"sums_{level}" for level in range(1, levels)))
+
+
+def product_parts(width: int) -> dict[str, int]:
+    """The cuts inside the product of two numbers of `width` bits and "product" behind it, as for `balanced`."""
+    return dict.fromkeys((*product_cuts(width), "product"), add_delay(width))
 
 
 def significand_product(

@@ -73,7 +73,7 @@ class Unit:
         Those that it can be built with. A unit that has some takes a whole `MacSpec`, any other its formats.
     all_cuts : callable, optional
         (spec, **options) → all cuts of a unit that has more of them in a wider format, or others by its accumulator;
-        `cuts` are then the first that all have.
+        `cuts` are then those that all have.
     latency : callable, optional
         (spec, stages, **options, **choices) → cycles from an input to its result, or of a dot product from the last
         input; `stages` unless told, 1 + `stages` for dot products.
@@ -141,21 +141,36 @@ def _dot(spec: MacSpec, stages: int, lanes: int, dsp: bool) -> QuireDot | Aligne
 UNITS: dict[str, Unit] = {
     entry.name: entry
     for entry in (
-        _single("decode", "the raw form of a code", Decoder, 1, golden.golden_decode),
+        _single(
+            "decode", "the raw form of a code", Decoder, 1, golden.golden_decode,
+            all_cuts=lambda spec: Decoder.cuts(spec.out),
+        ),
         Unit(
             "encode", "the code nearest to an unrounded raw form", _encoder, Encoder.CUTS, 0, "raw form",
             lambda spec, inputs: golden.golden_encode(
                 spec.out, inputs, fraction_bits=spec.out.fraction_bits + 2
             ),
+            all_cuts=lambda spec: Encoder.cuts(spec.out),
         ),
-        _single("add", "a + b, rounded once", Adder, 2, golden.golden_add),
-        _single("sub", "a - b, rounded once", Adder, 2, golden.golden_sub, fixed={"subtract": True}),
+        _single(
+            "add", "a + b, rounded once", Adder, 2, golden.golden_add, all_cuts=lambda spec: Adder.cuts(spec.out)
+        ),
+        _single(
+            "sub", "a - b, rounded once", Adder, 2, golden.golden_sub, fixed={"subtract": True},
+            all_cuts=lambda spec: Adder.cuts(spec.out),
+        ),
         _single(
             "mul", "a * b, rounded once", Multiplier, 2, golden.golden_mul, choices=("dsp",),
             all_cuts=lambda spec: Multiplier.cuts(spec.out),
         ),
-        _single("fma", "a * b + c, rounded once", FusedMultiplyAdd, 3, golden.golden_fma),
-        _single("fms", "a * b - c, rounded once", FusedMultiplyAdd, 3, golden.golden_fms, fixed={"subtract": True}),
+        _single(
+            "fma", "a * b + c, rounded once", FusedMultiplyAdd, 3, golden.golden_fma, choices=("dsp",),
+            all_cuts=lambda spec: FusedMultiplyAdd.cuts(spec.out),
+        ),
+        _single(
+            "fms", "a * b - c, rounded once", FusedMultiplyAdd, 3, golden.golden_fms, fixed={"subtract": True},
+            choices=("dsp",), all_cuts=lambda spec: FusedMultiplyAdd.cuts(spec.out),
+        ),
         _single(
             "div", "a / b, rounded once; a / 0 is NaR", Divider, 2, golden.golden_div,
             all_cuts=lambda spec: Divider.cuts(spec.out),

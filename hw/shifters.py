@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from amaranth.hdl import *
 
-__all__ = ["count_bits", "increment", "normalize", "normalize_sticky", "shift_right_sticky"]
+__all__ = [
+    "count_bits",
+    "increment",
+    "normalize",
+    "normalize_at",
+    "normalize_parts",
+    "normalize_sticky",
+    "shift_right_sticky",
+]
 
 
-SHORT = 7  # bits of a value whose whole run is counted at once
+AT_ONCE = 3  # bits of the length of a run that are all counted in the value as it comes
+SEEN_ALONE = 8  # bits whose run, found at the top, may be cut from the shift that it decides
 
 
 def count_bits(width: int) -> int:
@@ -15,8 +27,29 @@ def count_bits(width: int) -> int:
     return width.bit_length()
 
 
+def normalize_parts(width: int, name: str) -> dict[str, int]:
+    """The cuts in `normalize_at` of so many bits, with the delays before each, as for `balanced`.
+
+    The last shift, which has none, takes one look-up table to see and one to shift.
+    """
+    parts: dict[str, int] = {}
+    for level in reversed(range(1, count_bits(width))):
+        seen = (level + 2) // 2
+        if not parts and 1 << level >= SEEN_ALONE:
+            parts[f"{name}_run"] = seen
+            seen = 1
+        parts[f"{name}_{1 << level}"] = 1 + seen
+    return parts
+
+
 def shift_right_sticky(
-    m: Module, value: Value, amount: Value, *, name: str, least_first: bool = False
+    m: Module,
+    value: Value,
+    amount: Value,
+    *,
+    name: str,
+    least_first: bool = False,
+    cut: Callable[..., tuple[Any, ...]] | None = None,
 ) -> tuple[Value, Value]:
     """Shift a signed value right and say whether a one was shifted out: (shifted, sticky).
 
@@ -35,13 +68,17 @@ def shift_right_sticky(
         What the signals' names begin with.
     least_first : bool
         Whether the least bit of the amount shifts first: what is lost is then known later than the result.
+    cut : callable, optional
+        `cut(place, **values)` gives the values behind a cut: called after each shift but the last, where `place` is the
+        number of bits that it shifts by.
     """
     width = len(value)
     levels = min(len(amount), count_bits(width))
-    far = amount[levels:].any()
+    far: Value = amount[levels:].any()
     sticky: Value = Const(0, 1)
-    shifted = value.as_signed()
-    for level in range(levels) if least_first else reversed(range(levels)):
+    shifted: Value = value.as_signed()
+    order = range(levels) if least_first else reversed(range(levels))
+    for position, level in enumerate(order):
         step = min(1 << level, width)
         taken = Signal(name=f"{name}_by_{1 << level}")
         wider = Signal(signed(width), name=f"{name}_{1 << level}")
@@ -52,6 +89,10 @@ def shift_right_sticky(
             lost.eq(sticky | (taken & shifted[:step].any())),
         ]
         shifted, sticky = wider, lost
+        if cut is not None and position < levels - 1:
+            names = (f"{name}_value", f"{name}_amount", f"{name}_far", f"{name}_sticky")
+            values = zip(names, (shifted, amount[:levels], far, sticky), strict=True)
+            shifted, amount, far, sticky = cut(str(step), **dict(values))
     return shifted, sticky
 
 
@@ -75,18 +116,47 @@ def normalize(m: Module, value: Value, sign: Value, *, name: str) -> tuple[Value
     name : str
         What the signals' names begin with.
     """
+    shifted, length, _ = normalize_at(m, value, sign, name=name)
+    return shifted, length
+
+
+def normalize_at(
+    m: Module, value: Value, sign: Value, *, name: str, cut: Callable[..., tuple[Any, ...]] | None = None
+) -> tuple[Value, Value, Value]:
+    """As `normalize`, in a pipeline: (shifted, run length, sign), the sign as it is at the same time.
+
+    Parameters
+    ----------
+    m, value, sign, name
+        As in `normalize`.
+    cut : callable, optional
+        `cut(place, **values)` gives the values behind a cut: called at each of `normalize_parts`, where `place` is what
+        follows the name: "run" before the first shift, and each step but the last after it. Behind a step's cut what is
+        left of the run is counted in what the shifts have left.
+    """
     length: list[Value] = []
+    known: list[Value] = []  # bits of the length that are counted in `value`, the upper first
     shifted: Value = value
     for level in reversed(range(count_bits(len(value)))):
         step = 1 << level
         run = Signal(name=f"{name}_run_{step}")
-        if level or len(value) <= SHORT:
-            m.d.comb += run.eq(_select_run(m, value, sign, length[::-1], level, 0, name=f"{name}_at"))
+        if level or len(known) < AT_ONCE:
+            m.d.comb += run.eq(_select_run(m, value, sign, known, level, 0, name=f"{name}_at"))
         else:
             m.d.comb += run.eq(shifted[-1] == sign)
-        shifted = _move_up(m, shifted, run, step, name=f"{name}_{step}")
+        if cut is not None and not length and step >= SEEN_ALONE:
+            names = (f"{name}_value", f"{name}_run", f"{name}_sign")
+            shifted, run, sign = cut("run", **dict(zip(names, (shifted, run, sign), strict=True)))
+            value = shifted
+        moved = shifted = _move_up(m, shifted, run, step, name=f"{name}_{step}")
         length.insert(0, run)
-    return shifted, Cat(*length)
+        known.append(run)
+        if cut is not None and level:
+            names = (f"{name}_value", f"{name}_length", f"{name}_sign")
+            shifted, counted, sign = cut(str(step), **dict(zip(names, (moved, Cat(*length), sign), strict=True)))
+            if shifted is not moved:
+                value, length, known = shifted, list(counted), []
+    return shifted, Cat(*length), sign
 
 
 def _select_run(

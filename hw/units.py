@@ -156,7 +156,7 @@ class Design:
 
     @property
     def cuts(self) -> tuple[str, ...]:
-        """Where its pipeline can be cut, in order of preference; `stages` says how many of these are."""
+        """Where its pipeline can be cut; `stages` says at how many of these it is."""
         all_cuts = self.unit.all_cuts
         return all_cuts(self.spec, **self.options) if all_cuts else self.unit.cuts
 

@@ -100,7 +100,9 @@ class _Text(Expressions):
         instances = [self._instance(index) for index in self.below]
         for index in sorted(unit.ranges):
             cell = net.cells[index]
-            if index not in self.inlined and cell.kind not in ("$dff", "$memrd_v2"):
+            if index in self.inlined or index in self.stated:
+                continue
+            if cell.kind not in ("$dff", "$memrd_v2"):
                 self.statements.append(f"  assign {self._target(index)} = {self._expression(index, loose=True)};")
         finals = [f"  assign {port.name} = {self._bits(net.roots(port.bits))};" for port in assigned]
         memories = self._memories()

@@ -221,8 +221,8 @@ def _parameters(unit: Unit) -> list[str]:
         cuts = ", ".join(f"`{cut}`" for cut in least.cuts)
         more = f" (at posit<32,2>, up to {len(most.cuts)})" if len(most.cuts) != len(least.cuts) else ""
         lines.append(
-            f"- `--stages S`, 0..{len(least.cuts)}{more}: the first S of these cuts get registers: {cuts}. No bit of a "
-            "result changes."
+            f"- `--stages S`, 0..{len(least.cuts)}{more}: registers at S of these cuts "
+            f"([at which](../hardware.md#units)): {cuts}. No bit of a result changes."
         )
     return lines
 

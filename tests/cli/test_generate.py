@@ -93,7 +93,7 @@ def test_json(capsys, tmp_path):
         ("mac --format 8,2 --lanes 4", "mac does not have --lanes; drop it"),
         ("dot --format 8,2 --accumulator rounded", "dot: the accumulator must be "),
         ("dot --format 8,2 --accumulator aligned:4,14 --lanes 2", "aligned(4 lanes, 14 bits) has 4 lanes, not 2; drop"),
-        ("add --format 8,2 --stages 9", "add: stages must be an integer in 0..5 (it can be cut after: summed, "),
+        ("add --format 8,2 --stages 19", "add: stages must be an integer in 0..18 (it can be cut after: regime_4, "),
         ("mac --format 8,2 --carry-bits 64", "Quire: carry_bits must be an integer in 1..63, not 64"),
         ("add --format 8,2 -o missing/add.v", "no folder missing to write add.v in; create it"),
         ("add --format 8,2 --json", "--json describes the file that -o names; add -o FILE"),

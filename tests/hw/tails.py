@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["ends", "ordinary"]
+__all__ = ["ends", "ordinary", "some_depths"]
 
 
 def ordinary(parameters: Iterable[Any], kept: Callable[[Any], bool]) -> list[Any]:
@@ -16,6 +16,11 @@ def ordinary(parameters: Iterable[Any], kept: Callable[[Any], bool]) -> list[Any
 def ends(stages: range) -> list[Any]:
     """Depths of a pipeline: the least and the greatest in the ordinary run."""
     return ordinary(stages, lambda depth: depth in (stages[0], stages[-1]))
+
+
+def some_depths(cuts: int) -> list[int]:
+    """Depths of a pipeline of so many cuts: all, or with more than eight the ends, their neighbors and the middle."""
+    return sorted({*range(cuts + 1)} if cuts <= 8 else {0, 1, 2, cuts // 2, cuts - 1, cuts})
 
 
 def _slow(parameter: Any) -> Any:

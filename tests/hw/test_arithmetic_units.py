@@ -8,12 +8,14 @@ import pytest
 
 import positcore as pc
 from positcore.hw.adder import Adder
+from positcore.hw.emit import FlatUnit
 from positcore.hw.multiplier import Multiplier
-from positcore.hw.units import Design
+from positcore.hw.units import UNITS, Design
 from positcore.sim.campaign import verify
+from positcore.sim.exhaustive import and_graph
 from positcore.sim.verilog import run_verilog
 from tests.hw.bundle import run_bundle
-from tests.hw.tails import ordinary
+from tests.hw.tails import ordinary, some_depths
 from tests.reference import BYTE_FORMATS, SMALL_FORMATS, all_pairs, exact, format_id
 
 pytestmark = pytest.mark.rtl
@@ -78,18 +80,31 @@ def test_long_campaigns(name, fmt):
     verify(name, fmt, vectors=5_000_000, seed=2, waveforms=None)
 
 
-# The Verilog text, at every depth of its pipeline ------------------------------------------------
+@pytest.mark.parametrize("text", ordinary(["16,2", "32,1"], lambda text: text == "16,2"))
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "fma"])
+def test_wide_formats_in_most_stages(unbuilt, name, text):
+    fmt = pc.PositFormat.parse(text)
+    stages = len(Design.of(name, fmt).cuts)
+    inputs = dict(zip("abc", np.random.default_rng(1).integers(0, 1 << fmt.n, (3, 10_000)), strict=True))
+    inputs["b"][:5000] = (-inputs["a"][:5000] + inputs["b"][:5000] % 64) % (1 << fmt.n)  # sums that cancel
+    operands = dict(list(inputs.items())[: UNITS[name].operands])
+    graph = and_graph(FlatUnit(Design.of(name, fmt, stages).component()))
+    assert graph.latency == {"code": stages}
+    np.testing.assert_array_equal(graph.run(operands)["code"], getattr(pc, name)(fmt, *operands.values()))
+
+
+# The Verilog text, at depths of its pipeline -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        pytest.param(name, s, marks=[] if s == len(cuts) else pytest.mark.slow)
-        for name, cuts in (("add", Adder.CUTS), ("sub", Adder.CUTS), ("mul", Multiplier.cuts(pc.posit8)))
-        for s in range(len(cuts) + 1)
+        pytest.param(name, depth, marks=[] if depth == len(unit.cuts(pc.posit8)) else pytest.mark.slow)
+        for name, unit in (("add", Adder), ("sub", Adder), ("mul", Multiplier))
+        for depth in some_depths(len(unit.cuts(pc.posit8)))
     ],
 )
-def test_verilog_at_each_depth(name, stages):
+def test_verilog_at_depths(name, stages):
     fmt = pc.PositFormat(8, 2)
     a, b = all_pairs(fmt)
     design = Design.of(name, fmt, stages)
@@ -103,7 +118,7 @@ def test_parameters_are_checked(unbuilt, unit):
     name = unit.__name__
     with pytest.raises(TypeError, match=rf"{name}: fmt must be a PositFormat such as .* not 8"):
         unit(8)
-    with pytest.raises(TypeError, match=rf"{name}: stages must be an integer in 0\.\.\d, not 1\.5"):
+    with pytest.raises(TypeError, match=rf"{name}: stages must be an integer in 0\.\.\d+, not 1\.5"):
         unit(pc.PositFormat(8), stages=1.5)
     with pytest.raises(ValueError, match=rf"{name}: stages must be an integer in 0.*cut after: .*, not 99"):
         unit(pc.PositFormat(8), stages=99)

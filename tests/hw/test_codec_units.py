@@ -77,9 +77,9 @@ def test_encode_wide_formats(fmt):
 
 
 @pytest.mark.parametrize(
-    ("name", "stages"), [("decode", 0), ("decode", 1), ("encode", 0), ("encode", 1), ("encode", 2)]
+    ("name", "stages"), [("decode", 0), ("decode", 1), ("decode", 3), ("encode", 0), ("encode", 2), ("encode", 6)]
 )
-def test_verilog_at_each_depth(name, stages):
+def test_verilog_at_depths(name, stages):
     fmt = pc.PositFormat(8, 2)
     design = Design.of(name, fmt, stages)
     inputs = all_inputs(tuple(port for port in unit_ports(design) if port.direction == "input"))
@@ -97,6 +97,7 @@ def test_encoder_parameters_are_checked(unbuilt):
     with pytest.raises(TypeError, match="Encoder: fmt must be a PositFormat"):
         Encoder("8,2", scale_bits=6, fraction_bits=3)
     with pytest.raises(
-        ValueError, match=r"Decoder: stages must be an integer in 0..1 \(it can be cut after: decoded\), not 2"
+        ValueError,
+        match=r"Decoder: stages must be an integer in 0..3 \(it can be cut after: decoded, regime_2, regime_4\), not 4",
     ):
-        Decoder(fmt, stages=2)
+        Decoder(fmt, stages=4)

@@ -17,10 +17,11 @@ from tests.hw.tails import ordinary
 F8 = pc.PositFormat(8, 2)
 DESIGNS = [
     *(example(name, F8) for name in UNITS),
-    *(example(name, F8, len(UNITS[name].cuts)) for name in UNITS),
+    *(example(name, F8, 99) for name in UNITS),
     *(example(name, pc.PositFormat(2, 4, underflow=True), 1) for name in UNITS),
     Design.of("mac", pc.MacSpec((F8, pc.PositFormat(6, 0)), pc.PositFormat(16, 2), pc.Quire(7)), 2),
     Design.of("add", pc.PositFormat(32, 2)),
+    Design.of("fma", pc.PositFormat(16, 2), 28),
 ]
 
 
@@ -43,6 +44,9 @@ def test_text(design):
     modules = re.findall(r"^module (\w+)", text, re.MULTILINE)
     assert modules[0] == design.name
     assert len(set(modules)) == len(modules)
+    for module in text.split("endmodule"):
+        assigned = re.findall(r"^  assign (\S+) =", module, re.MULTILINE)
+        assert len(set(assigned)) == len(assigned)
     assert all(name.startswith(f"{design.name}_") for name in modules[1:])
     head = re.search(rf"^module {design.name} \(\n(.*?)\n\);", text, re.MULTILINE | re.DOTALL)[1]
     ports = [re.fullmatch(r"  (input|output) +wire +(?:\[(\d+):0\])? *(\w+),?", line) for line in head.splitlines()]

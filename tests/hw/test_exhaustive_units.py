@@ -184,6 +184,12 @@ def test_operators_for_dsps(name):
     assert prove_formats(name, formats, dsp=True) == sum(1 << fmt.n * UNITS[name].operands for fmt in formats)
 
 
+def test_a_wide_decoder_at_every_depth():
+    fmt = pc.PositFormat(16, 1)
+    designs = [Design.of("decode", fmt, depth) for depth in range(len(Design.of("decode", fmt).cuts) + 1)]
+    assert prove(designs) == len(designs) << 16
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["add", "mul"])
 def test_a_part_of_all_pairs_of_16_bits(name):

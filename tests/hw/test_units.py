@@ -46,8 +46,8 @@ def test_one_format_units_take_no_mac_spec():
         Design.of("add", "8,2")
     with pytest.raises(TypeError, match="Design: unit must be a Unit of the registry, not 'add'"):
         Design("add", pc.MacSpec(F8))
-    with pytest.raises(ValueError, match=r"mul: stages must be an integer in 0..7"):
-        Design.of("mul", F8, 8)
+    with pytest.raises(ValueError, match=r"mul: stages must be an integer in 0..13"):
+        Design.of("mul", F8, 14)
 
 
 def test_names_and_commands_of_units_with_parameters():

@@ -95,7 +95,7 @@ def test_mismatch_of_a_dot_product(tmp_path):
         ),
         ({"unit": "mac", "exhaustive": True}, ValueError, "mac takes dot products of any length; use vectors"),
         ({"spec": "8,2"}, TypeError, "add: spec must be a MacSpec"),
-        ({"stages": 6}, ValueError, r"add: stages must be an integer in 0..5"),
+        ({"stages": 19}, ValueError, r"add: stages must be an integer in 0..18"),
     ],
 )
 def test_what_cannot_be_verified(options, error, message):

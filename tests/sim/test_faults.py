@@ -72,13 +72,13 @@ def test_dropped_sticky(monkeypatch, module, unit):
 
 
 def test_run_length_off_by_one(monkeypatch):
-    original = adder.normalize
+    original = adder.normalize_at
 
-    def normalize(*args, **names):
-        shifted, run = original(*args, **names)
-        return shifted, run | 1
+    def normalize_at(*args, **names):
+        shifted, run, sign = original(*args, **names)
+        return shifted, run | 1, sign
 
-    monkeypatch.setattr(adder, "normalize", normalize)
+    monkeypatch.setattr(adder, "normalize_at", normalize_at)
     caught("add")
 
 
