@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import positcore
-from positcore.nn import Policy, convert, quantize, to_float
+from positcore.nn import Policy, convert, quantize, tensors, to_float
 from positcore.nn.audit import audit
 from positcore.nn.functional import activations
 from positcore.nn.layers import activations as layers
@@ -142,10 +142,9 @@ CASES = {
 FROM_F = ("leaky_relu", "relu6", "hardtanh")  # conditions on the argument before it is rounded to B
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("text", POLICIES)
-def test_activations(text, name):
-    policy, (layer, forward, gradient) = Policy.parse(text), CASES[name]
+def mismatches(policy, name):
+    """What differs in the result and in the gradient."""
+    layer, forward, gradient = CASES[name]
     f, b = Golden(policy.forward.format), Golden(policy.backward.format)
     x = inputs()
     twin = convert(layer, policy)
@@ -159,8 +158,28 @@ def test_activations(text, name):
         g = round_to(b.fmt, number(sent[at].item()))
         kept = a if name.startswith(FROM_F) else round_to(b.fmt, a)
         slopes[at] = gradient(b, g, kept, round_to(b.fmt, outputs[at]))
-    assert not differences(y, outputs)
-    assert not differences(x.grad, slopes)
+    return differences(y, outputs), differences(x.grad, slopes)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("text", POLICIES)
+def test_activations(text, name):
+    assert mismatches(Policy.parse(text), name) == ([], [])
+
+
+FAULTS = {
+    "tanh": (tensors, "fma", lambda fmt, x, y, z: tensors.add(fmt, tensors.mul(fmt, x, y), z)),
+    "gelu": (tensors, "exp", lambda fmt, x: tensors.look_up(fmt, "exp2", x)),
+    "silu": (tensors, "sub", tensors.add),
+    "leaky_relu": (activations, "constant", lambda fmt, value: torch.tensor(value)),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_reference_catches_planted_faults(monkeypatch, name):
+    """An fma in two steps, another table, another sign, a constant that is not rounded."""
+    monkeypatch.setattr(*FAULTS[name])
+    assert any(mismatches(POLICY, name))
 
 
 @pytest.mark.parametrize(("layer", "trick"), [(nn.Sigmoid(), "sigmoid"), (nn.Tanh(), "tanh")], ids=["sigmoid", "tanh"])

@@ -266,6 +266,13 @@ MOVES = {
     "tile": lambda x: torch.tile(x, (2, 2)),
     "repeat_interleave": lambda x: x.repeat_interleave(3, dim=0),
     "expand": lambda x: x.expand(2, -1, -1),
+    "max": lambda x: x.max(),
+    "max of a dimension": lambda x: x.max(dim=1).values,
+    "min, kept": lambda x: torch.min(x, 0, keepdim=True)[0],
+    "amax": lambda x: x.amax(1),
+    "amin": lambda x: torch.amin(x, dim=0, keepdim=True),
+    "sort": lambda x: x.sort(0, descending=True)[0],
+    "topk": lambda x: torch.topk(x, 2, dim=1).values,
     "broadcast_to": lambda x: torch.broadcast_to(x, (2, 3, 4)),
     "expand_as": lambda x: x.expand_as(torch.zeros(2, 3, 4)),
 }
@@ -282,7 +289,11 @@ def test_movement(text, name):
                 y = move(x)
             gradient = backward(y)
         assert torch.equal(y, move(x))
-        origin = array(move(torch.arange(12.0).reshape(3, 4)))
+        if name.startswith(("max", "min", "amax", "amin", "sort", "topk")):  # all values differ
+            places = {value: 4 * i + j for (i, j), value in array(x).items()}
+            origin = {at: places[value] for at, value in array(y).items()}
+        else:
+            origin = array(move(torch.arange(12.0).reshape(3, 4)))
         terms = [(divmod(int(origin[at]), 4), round_to(policy.backward.format, gradient[at]), 1) for at in gradient]
         got = sums(policy, x, terms)
         assert not differences(x.grad, got)
@@ -422,6 +433,8 @@ def test_a_residual_connection_is_one_sum_in_b():
         (lambda x: elementwise.pow(x, 2.5, POLICY), ValueError, "pow: the exponent must be one of .*, not 2.5"),
         (lambda x: reductions.sum(x, 2, POLICY), ValueError, r"sum: dim must be .* in -2\.\.1, not 2"),
         (lambda x: reductions.mean(x, (0, -2), POLICY), ValueError, r"mean: dim must be different .*, not \(0, -2\)"),
+        (lambda x: x.amax((0, 1)), ValueError, "amax: dim must be one dimension or left out, not tuple"),
+        (lambda x: x.max(x), ValueError, "max: dim must be one dimension or left out, not Tensor"),
         (lambda x: torch.add(x, x, alpha=2), ValueError, "add: alpha must be 1, not 2; write the product as"),
         (lambda x: torch.sub(x, x, alpha=2), ValueError, "sub: alpha must be 1, not 2"),
         (lambda x: torch.div(x, x, rounding_mode="floor"), ValueError, "div: rounding_mode must be None, not 'floor'"),

@@ -124,8 +124,35 @@ def _expanded(name: str, policy: Policy, input: Tensor, *args: Any, **options: A
     return expand(input, getattr(torch.Tensor, name)(input.detach(), *args, **options).shape, policy)
 
 
+@operation
+def _extreme(name: str, policy: Policy, input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """`max`, `min`, `amax` or `amin`: the value, read from where it is, and but for the last two its index."""
+    if dim is not None and not isinstance(dim, int):
+        raise ValueError(f"{name}: dim must be one dimension or left out, not {type(dim).__name__}")
+    places = torch.arange(input.numel(), device=input.device).reshape(input.shape)
+    find = getattr(torch.Tensor, name.removeprefix("a"))
+    if dim is None:
+        return take(input, find(input.detach().reshape(-1), 0).indices, policy)
+    found = find(input.detach(), dim, True)
+    values, indices = take(input, places.gather(dim, found.indices), policy), found.indices
+    if not keepdim:
+        values, indices = values.squeeze(dim), indices.squeeze(dim)
+    return values if name.startswith("a") else type(found)((values, indices))
+
+
+@operation
+def _ordered(name: str, policy: Policy, input: Tensor, *args: Any, **options: Any) -> Any:
+    """`sort` or `topk`: the values, read from where they are, and their indices."""
+    places = torch.arange(input.numel(), device=input.device).reshape(input.shape)
+    dim = options.get("dim", next(iter(args[name == "topk" :]), -1))
+    found = getattr(torch.Tensor, name)(input.detach(), *args, **options)
+    return type(found)((take(input, places.gather(dim, found.indices), policy), found.indices))
+
+
 CALLS: dict[str, Callable[..., Any]] = {
     **{name: partial(_expanded, name) for name in ("expand", "expand_as", "broadcast_to")},
+    **{name: partial(_extreme, name) for name in ("max", "min", "amax", "amin")},
+    **{name: partial(_ordered, name) for name in ("sort", "topk")},
     **{
         name: partial(_moved, name)
         for name in ("__getitem__", "repeat", "tile", "repeat_interleave", "index_select", "gather", "take_along_dim")
