@@ -17,7 +17,7 @@ __all__ = ["load_checkpoint", "only_writer", "remove_remains", "save_checkpoint"
 
 _KIND = "positcore training"
 _VERSION = 2  # 1 had neither `kind` nor `version`, and was written after an epoch only
-_KEYS = ("recipe", "data", "model", "optimizer", "schedule", "history")
+_KEYS = {"recipe": dict, "data": str, "model": dict, "optimizer": dict, "schedule": dict, "history": list}
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -49,9 +49,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if broken:
             raise ValueError(f"checksum of {broken}")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        missing = [key for key in _KEYS if key not in state]
+        missing = [key for key, kind in _KEYS.items() if not isinstance(state[key], kind)]
         if missing:
-            raise ValueError(f"no {', '.join(missing)}")
+            raise ValueError(f"wrong {', '.join(missing)}")
     except FileNotFoundError:
         raise
     except Exception as error:

@@ -224,7 +224,11 @@ class Trainer:
             If the file is no checkpoint, or one of another recipe or other data.
         """
         state = load_checkpoint(path)
-        theirs = {**Recipe.from_items(state["recipe"]).identity, "data": state["data"]}
+        try:
+            recipe = Recipe.from_items(state["recipe"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds a recipe that is none here: {error}") from error
+        theirs = {**recipe.identity, "data": state["data"]}
         for name, mine in {**self.recipe.identity, "data": self._data}.items():
             if theirs.get(name) != mine:
                 raise ValueError(
@@ -236,14 +240,15 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-        except (RuntimeError, TypeError, ValueError, KeyError) as error:
+            steps, loss_sum, seconds = state.get("steps", 0), state.get("loss_sum", 0.0), state.get("seconds", 0.0)
+            self.steps, self._loss_sum, self._seconds = int(steps), float(loss_sum), float(seconds)
+        except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{path} does not hold the state of {self.recipe.model} that its recipe says; remove it to start anew"
             ) from error
-        self.history, self.steps = history, state.get("steps", 0)
+        self.history = history
         # The schedule warns if it steps before the optimizer did; here it did, before the checkpoint.
         self.optimizer._opt_called = True  # type: ignore[attr-defined]
-        self._loss_sum, self._seconds = state.get("loss_sum", 0.0), state.get("seconds", 0.0)
         remove_remains(path)
 
 

@@ -162,6 +162,30 @@ def test_a_checkpoint_of_another_run(path, recipe, train, message):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("key", ["recipe", "data", "model", "optimizer", "schedule", "history", "steps", "loss_sum"])
+@pytest.mark.parametrize("value", [None, [None]], ids=str)
+def test_a_state_with_nonsense_in_it(path, key, value):
+    before = changed(path, **{key: value}).read_bytes()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt (is not a checkpoint of|does not hold the state of)"):
+        Trainer(RECIPE, TRAIN, TEST).resume(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"warmup": 3}, r"checkpoint\.pt holds a recipe that is none here: Recipe: unknown warmup; made by a newer"),
+        ({"model": "resnet50"}, "holds a recipe that is none here: Recipe: no model 'resnet50'; there are lenet5"),
+        ({"epochs": "many"}, "holds a recipe that is none here"),
+    ],
+    ids=["field", "model", "kind"],
+)
+def test_a_recipe_that_is_not_known(path, change, message):
+    recipe = {**dataclasses.asdict(RECIPE), **change}
+    with pytest.raises(ValueError, match=message):
+        Trainer(RECIPE, TRAIN, TEST).resume(changed(path, recipe=recipe))
+
+
 @pytest.mark.parametrize(
     "change", [{"model": {"1.weight": torch.zeros(1)}}, {"history": [{"epoch": 1}]}, {"optimizer": {}}], ids=list
 )

@@ -148,6 +148,22 @@ def test_the_recipe_of_the_thesis_keeps_its_bits():
     assert all(torch.equal(x, ours[key]) for key, x in model.state_dict().items())
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_bits(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    recipe = Recipe(epochs=2, batch_size=32)
+    here, there = (Trainer(recipe, FEW, TEST.first(16), device) for device in ("cpu", "cuda"))
+    finished(here)
+    there.run_epoch()
+    there.save(tmp_path / "checkpoint.pt")
+    again = Trainer(recipe, FEW, TEST.first(16), "cuda")
+    again.resume(tmp_path / "checkpoint.pt")
+    theirs = finished(again).model.state_dict()
+    assert all(torch.equal(x, theirs[key].cpu()) for key, x in here.model.state_dict().items())
+    assert [epoch.loss for epoch in here.history] == [epoch.loss for epoch in again.history]
+
+
 def test_progress_counts_every_sample():
     seen = []
     Trainer(recipe_of(policy="float32"), TRAIN, TEST).run_epoch(seen.append)
@@ -283,9 +299,7 @@ def test_a_nar_in_the_loss_is_named_with_its_layer():
 
 
 def test_a_policy_that_cannot_hold_the_values_warns():
-    with pytest.warns(
-        pnn.RangeWarning, match=r"O12-L12-FBG3/0q does not hold all values .* % of the sample"
-    ):
+    with pytest.warns(pnn.RangeWarning, match=r"O12-L12-FBG3/0q does not hold all values .* % of the sample"):
         Trainer(recipe_of(policy="O12-L12-FBG3/0q"), TRAIN, TEST)
 
 
