@@ -7,10 +7,11 @@ of workers ends with the same bits. With one process, or no process group, every
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from positcore.quire import QuireArray
 
-__all__ = ["active", "summed", "total"]
+__all__ = ["active", "gathered", "rank", "summed", "total"]
 
 
 def active() -> bool:
@@ -25,6 +26,20 @@ def total(number: int) -> int:
     numbers = torch.tensor([number])
     torch.distributed.all_reduce(numbers)
     return int(numbers[0])
+
+
+def rank() -> int:
+    """The number of this worker among all."""
+    return torch.distributed.get_rank() if active() else 0
+
+
+def gathered(x: Tensor) -> list[Tensor]:
+    """The tensors of all workers, by their number; they are of one shape and dtype."""
+    if not active():
+        return [x]
+    parts = [torch.empty_like(x) for _ in range(_size())]
+    torch.distributed.all_gather(parts, x.contiguous())
+    return parts
 
 
 def summed(quires: QuireArray) -> QuireArray:

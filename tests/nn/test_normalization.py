@@ -227,19 +227,21 @@ class Exchange:
         monkeypatch.setattr(workers, "active", lambda: True)
         monkeypatch.setattr(workers, "total", lambda n: self.meet(n))
         monkeypatch.setattr(workers, "summed", lambda q: QuireArray.from_digits(q.spec, self.meet(q.digits)))
+        monkeypatch.setattr(workers, "gathered", lambda x: self.meet(x, list))
+        monkeypatch.setattr(workers, "rank", lambda: self.worker)
 
-    def meet(self, mine):
+    def meet(self, mine, together=sum):
         self.at += 1
         if self.at <= len(self.known):
             return self.known[self.at - 1]
-        self.offered = mine
+        self.offered, self.together = mine, together
         raise InterruptedError
 
     def run(self, shares, work):
         """What `work` returns for each share."""
         while True:
             done, offers = [], []
-            for share in shares:
+            for self.worker, share in enumerate(shares):
                 self.at = 0
                 try:
                     done.append(work(share))
@@ -248,20 +250,22 @@ class Exchange:
             if not offers:
                 return done
             assert not done
-            self.known.append(sum(offers))
+            self.known.append(self.together(offers))
 
 
+@pytest.mark.parametrize("by_range", [False, True], ids=["variance", "range"])
 @pytest.mark.parametrize("text", ["O12-L12-FBG8q", "O16-L12-F8q7-B10/1q-G12q", "O32-L12-F32q-B16q-G24q"])
-def test_workers_normalize_as_one_process(text, monkeypatch):
+def test_workers_normalize_as_one_process(text, by_range, monkeypatch):
     """Shares of different sizes, one of them empty; the weights' gradients are summed by `accumulate`."""
     policy = Policy.parse(text)
     images, gradient = normal(6, 2, 3, shift=3, scale=0.1), normal(6, 2, 3, seed=2)
     weight, bias = master(policy, 2, seed=2).detach(), master(policy, 2, seed=3).detach()
+    function = functional.range_batch_norm if by_range else functional.batch_norm
 
     def work(share):
         x = images[share].clone().requires_grad_()
         mean, variance = statistics(policy, 2)
-        y = functional.batch_norm(x, mean, variance, weight, bias, policy)
+        y = function(x, mean, variance, weight, bias, policy)
         y.backward(gradient[share].to(y.dtype))
         return y.detach(), x.grad, mean, variance
 
@@ -278,19 +282,20 @@ def test_workers_need_quires(monkeypatch):
     for text in ("O12-L12-F8-BG8q", "O12-L12-F8q-B8+fused-G8q"):
         with pytest.raises(ValueError, match=r"batch_norm: sums .* exact only in a quire, not .* add q to the F and B"):
             functional.batch_norm(x, *none, Policy.parse(text))
-    with pytest.raises(ValueError, match="range_batch_norm: the range of a batch is not shared between workers"):
-        functional.range_batch_norm(x, *none, POLICY)
+        with pytest.raises(ValueError, match="range_batch_norm: sums over the samples of several workers are exact"):
+            functional.range_batch_norm(x, *none, Policy.parse(text))
     assert functional.layer_norm(x, (2,), None, None, Policy.parse("O12-L12-FBG8")).shape == (4, 2)
 
 
 def steps(rank=0, size=1):
     """Two training steps of a network with batch norm on a worker's share of each batch; its state."""
     torch.manual_seed(1)
-    layers = [nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 4), nn.BatchNorm1d(4)]
-    twin = convert(nn.Sequential(*layers), POLICY)
+    model = [nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 4), nn.BatchNorm1d(4)]
+    twin = convert(nn.Sequential(*model), POLICY)
+    twin.append(layers.RangeBatchNorm1d(4, policy=POLICY))
     optimizer, loss = pnn.SGD(twin.parameters(), POLICY, lr=1 / 4), pnn.CrossEntropyLoss(POLICY)
     for seed in range(2):
-        x, target = normal(6, 1, 5, 5, seed=seed)[rank::size], (torch.arange(6) % 4)[rank::size]
+        x, target = normal(6, 1, 5, 5, seed=seed).chunk(size)[rank], (torch.arange(6) % 4).chunk(size)[rank]
         with pnn.audit(twin), pnn.accumulate(twin.parameters()):
             loss(twin(x), target).backward()
         optimizer.step()
@@ -532,3 +537,16 @@ def test_functions_in_a_forward():
     assert torch.equal(y, expected)
     assert torch.equal(twin.mean, mean)
     assert twin.weight.grad is not None
+
+
+@pytest.mark.slow
+@pytest.mark.rtl
+def test_the_hardware_normalizes_alike():
+    results = []
+    for backend in ("golden", "rtl"):
+        twin, x = convert(nn.BatchNorm1d(2), POLICY), normal(4, 2).requires_grad_()
+        with pnn.use_backend(backend):
+            y = twin(x)
+            y.backward(normal(4, 2, seed=2))
+        results.append([y, x.grad, twin.weight.grad, twin.bias.grad, twin.running_mean, twin.running_var])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

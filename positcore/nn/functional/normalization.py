@@ -100,21 +100,18 @@ def range_batch_norm(
     """Batch normalization by the range of a channel in place of its variance (Banner et al. 2018, §3).
 
     As `batch_norm`, but with σ = R_O(R_O(max x − min x)·R_O(1/√(2 ln K))) and r = R_O(1 / R_O(σ + ε)). `running_std`
-    holds the average of σ. The gradient of the range goes to the first of the largest and the first of the smallest.
+    holds the average of σ. The gradient of the range goes to the first of the largest and the first of the smallest, by
+    the worker's number and then in the batch.
 
     Raises
     ------
     TypeError, ValueError
-        As for `batch_norm`; and with several workers, whose range this does not see.
+        As for `batch_norm`.
     """
     _check_channels("range_batch_norm", x, weight, bias, running_mean, running_std)
     if training:
-        if workers.active():
-            raise ValueError(
-                "range_batch_norm: the range of a batch is not shared between workers; run one, or use batch_norm"
-            )
         running = Running("range_batch_norm", policy, momentum, (running_mean, running_std))
-        measure = partial(by_range, policy=policy, eps=eps, running=running)
+        measure = partial(by_range, policy=policy, eps=eps, running=running, shared=True)
         return _over_batch("range_batch_norm", x, weight, bias, policy, measure)
     if running_mean is None or running_std is None:
         raise ValueError("range_batch_norm: running_mean and running_std must be given where training is False")

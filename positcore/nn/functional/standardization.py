@@ -137,9 +137,10 @@ def _input_gradient(ctx: Any, g: Tensor, standard: Tensor, inverse: Tensor, ends
         slope = tensors.quantize(fmt, tensors.mul(large, slope, constant(large, ctx.share)))
         g = tensors.sub(fmt, g, tensors.quantize(fmt, mean))
         if ends:
-            top, bottom = ends
-            g = g.scatter(1, top, tensors.sub(fmt, g.gather(1, top), slope))
-            g = g.scatter(1, bottom, tensors.add(fmt, g.gather(1, bottom), slope))
+            for place, change in zip(ends, (slope.neg(), slope), strict=True):
+                rows = (place[:, 0] >= 0).nonzero()[:, 0]
+                at = rows, place[rows, 0]
+                g[at] = tensors.add(fmt, g[at], change[rows, 0])
         else:
             g = tensors.fma(fmt, standard, slope.neg(), g)
     return tensors.mul(fmt, g, scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context
@@ -71,7 +72,7 @@ class Statistics:
     share : Fraction
         What the gradient of the scale is multiplied by: 1/K, or that of the range.
     ends : pair of Tensor, (rows, 1), or None
-        Where the largest and the smallest value of each row lie, if its range was taken.
+        Where the largest and the smallest value of each row lie, if its range was taken; −1 for with another worker.
     """
 
     centered: Tensor
@@ -131,17 +132,32 @@ def by_variance(
     return Statistics(centered, _inverse(policy, root), count, share)
 
 
-def by_range(rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None) -> Statistics:
-    """Rows by their mean and range."""
-    fmt, count = policy.optimizer.format, rows.shape[1]
-    mean, centered = _centered(rows, policy, count, shared=False)
-    (high, top), (low, bottom) = rows.max(dim=1, keepdim=True), rows.min(dim=1, keepdim=True)
+def by_range(
+    rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None, shared: bool = False
+) -> Statistics:
+    """Rows by their mean and range, over all workers where that is `shared`."""
+    fmt = policy.optimizer.format
+    count = workers.total(rows.shape[1]) if shared else rows.shape[1]
+    mean, centered = _centered(rows, policy, count, shared)
+    (high, top), (low, bottom) = (_largest(x, shared) for x in (rows, rows.neg()))
     share = _range_share(count)
-    deviation = tensors.mul(fmt, tensors.sub(fmt, high, low), constant(fmt, share))
+    deviation = tensors.mul(fmt, tensors.add(fmt, high, low), constant(fmt, share))
     if running is not None:
         running.follow(mean, deviation)
     inverse = _inverse(policy, tensors.add(fmt, deviation, constant(fmt, eps)))
     return Statistics(centered, inverse, count, share, (top, bottom))
+
+
+def _largest(rows: Tensor, shared: bool) -> tuple[Tensor, Tensor]:
+    """The largest value of each row, of all workers, and where the first such is, −1 if with another one; (rows, 1)."""
+    if rows.shape[1]:
+        value, place = rows.max(dim=1, keepdim=True)
+    else:  # this worker has no samples, another one has
+        value, place = rows.new_full((len(rows), 1), -math.inf), torch.full((len(rows), 1), -1, device=rows.device)
+    if not shared:
+        return value, place
+    value, worker = torch.cat(workers.gathered(value), dim=1).max(dim=1, keepdim=True)
+    return value, torch.where(worker == workers.rank(), place, -1)
 
 
 def by_constants(x: Tensor, *, policy: Policy, mean: Tensor, root: Tensor) -> Statistics:
