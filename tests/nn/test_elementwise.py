@@ -147,6 +147,55 @@ def test_nar_is_absorbing():
     assert reductions.sum(x[:3], None, POLICY).isnan()
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((5, 3), (3, 4)), ((2, 5, 3), (3, 4)), ((5, 3), (2, 3, 4)), ((2, 5, 3), (2, 3, 4)), ((3,), (3, 4)),
+     ((2, 5, 3), (3,)), ((2, 1, 5, 3), (4, 3, 2))],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("text", POLICIES)
+def test_a_product_with_parameters(text, left, right):
+    """Their gradients are sums of products of B and F, rounded once in G and divided; the same through quires."""
+    policy = Policy.parse(text)
+    x, y = parameter(policy, *left), parameter(policy, *right, seed=3)
+    z = functional.matmul(x, y, policy)
+    gradient = backward(z)
+    a, b = x.detach().clone(), y.detach().clone()
+    a, b = a if a.ndim > 1 else a[None], b if b.ndim > 1 else b[:, None]
+    stack = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    sent = iter(gradient.values())
+    first, second = each(policy.forward.format, array(a)), each(policy.forward.format, array(b))
+    of_x, of_y = [], []
+    for at in product(*map(range, (*stack, a.shape[-2], b.shape[-1]))):
+        g = round_to(policy.backward.format, next(sent))
+        for k in range(a.shape[-1]):
+            i = (*source(at[:-2], a.shape[:-2]), at[-2], k)
+            j = (*source(at[:-2], b.shape[:-2]), k, at[-1])
+            of_x.append((i if x.ndim > 1 else i[1:], g, second[j]))
+            of_y.append((j if y.ndim > 1 else j[:1], g, first[i]))
+    assert not differences(x.grad, sums(policy, x, of_x))
+    assert not differences(y.grad, sums(policy, y, of_y))
+    once = x.grad.clone(), y.grad.clone()
+    with accumulate([x, y]):
+        Carrying.apply(functional.matmul(x, y, policy)).backward(normal(*z.shape, seed=9).to(z.dtype))
+    assert torch.equal(x.grad, once[0])
+    assert torch.equal(y.grad, once[1])
+
+
+def test_a_parameter_in_place_of_an_activation():
+    """Read by a layer's function it gets the gradient of an activation, rounded in G and divided by the batch."""
+    policy = Policy.parse(POLICIES[1])
+    latent = parameter(policy, 5, 4)
+    weight = parameter(policy, 3, 4, seed=3)
+    x = latent.detach().clone().requires_grad_()
+    with PositMode(policy):
+        y = nn.functional.linear(latent, weight)
+    gradient = normal(5, 3, seed=9).to(y.dtype)
+    Carrying.apply(y).backward(gradient)
+    functional.linear(x, weight.detach(), None, policy).backward(gradient)
+    assert not differences(latent.grad, sums(policy, latent, [(at, g, 1) for at, g in array(x.grad).items()]))
+
+
 def test_an_empty_mean_is_nar():
     assert reductions.mean(torch.zeros(0, 3), 0, POLICY).isnan().tolist() == [True] * 3
     assert reductions.sum(torch.zeros(0, 3), 0, POLICY).tolist() == [0.0] * 3

@@ -21,7 +21,7 @@ from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
-__all__ = ["CALLS", "GatherTerms", "take"]
+__all__ = ["CALLS", "GatherTerms", "read", "take"]
 
 
 @operation
@@ -44,6 +44,12 @@ def take(x: Tensor, places: Tensor, policy: Policy) -> Tensor:
     use = None if isinstance(x, torch.nn.Parameter) else enter(x, policy.backward.format)
     result: Tensor = _Take.apply(x, places, policy, use)  # type: ignore[no-untyped-call]
     return result
+
+
+@operation
+def read(x: Tensor, policy: Policy) -> Tensor:
+    """`x` itself, as an activation; what a parameter gets through it is rounded in B, then in G."""
+    return expand(x, x.shape, policy)
 
 
 class _Take(torch.autograd.Function):

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
-__all__ = ["DotTerms", "Operand", "constant", "expand", "row_dots", "rows_of", "tensor_of"]
+__all__ = ["DotTerms", "Operand", "StackTerms", "constant", "expand", "row_dots", "rows_of", "tensor_of"]
 
 _TILE = 1 << 16  # quires that are in memory at a time
 
@@ -93,6 +94,41 @@ class DotTerms:
         for k in range(0, a.shape[1], step):
             products = QuireArray(spec, a[:, k : k + step].shape)
             flat.add_quire(products.add_product(a[:, k : k + step], b[:, k : k + step]).sum(1))
+
+
+@dataclass(frozen=True)
+class StackTerms:
+    """The products of two stacks of matrices, or their transposes: a gradient that is given in the shape `shape`.
+
+    Parameters
+    ----------
+    a, b : tensors, (..., M, K) and (..., K, N), whose stacks broadcast
+    shape : tuple of int
+    transposed : bool
+    """
+
+    a: Tensor
+    b: Tensor
+    shape: tuple[int, ...]
+    transposed: bool = False
+
+    def rounded(self, mac: MacSpec) -> Tensor:
+        """See `positcore.nn.gradients.Terms`."""
+        product = current_backend().matmul(mac, self.a, self.b)
+        return (product.transpose(-1, -2) if self.transposed else product).reshape(self.shape)
+
+    def add_to(self, quires: QuireArray) -> None:
+        """See `positcore.nn.gradients.Terms`."""
+        spec, flat = quires.spec, quires.reshape((quires.size,))
+        stack = np.broadcast_shapes(self.a.shape[:-2], self.b.shape[:-2])
+        size = self.a.shape[-2] * self.b.shape[-1]
+        places = np.arange(size).reshape(self.a.shape[-2], self.b.shape[-1])
+        order = (places.T if self.transposed else places).reshape(-1)
+        left, right = (x.expand(*stack, *x.shape[-2:]).reshape(-1, *x.shape[-2:]) for x in (self.a, self.b))
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            products = QuireArray(spec, (a.shape[0], b.shape[1]))
+            products.add_matmul(*(encode(fmt, tensors.as_array(x.cpu())) for fmt, x in ((spec.a, a), (spec.b, b))))
+            flat[i * size : (i + 1) * size].add_quire(products.reshape((size,))[order])
 
 
 def row_dots(mac: MacSpec, a: Tensor, b: Tensor | None = None) -> Tensor:

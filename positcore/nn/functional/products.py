@@ -17,6 +17,7 @@ from torch import Tensor
 from positcore.gemm.patches import Geometry
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
+from positcore.nn.functional.operands import Operand, StackTerms
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.gradients import ConvolutionTerms, MatmulTerms, PlaneTerms, deliver, row_sums
 from positcore.nn.policy import Policy
@@ -62,12 +63,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Te
 
 @operation
 def matmul(x: Tensor, y: Tensor, policy: Policy) -> Tensor:
-    """x·y of two activations with one rounding per output; stacks of matrices broadcast as in `torch.matmul`.
+    """x·y with one rounding per output; stacks of matrices broadcast as in `torch.matmul`.
 
     Parameters
     ----------
     x, y : float tensors, (..., M, K) and (..., K, N)
-        Of at least one dimension each, as `torch.matmul` takes them; rounded to F first.
+        Activations or parameters, of at least one dimension each, as `torch.matmul` takes them; rounded to F first.
     policy : Policy
 
     Returns
@@ -83,8 +84,7 @@ def matmul(x: Tensor, y: Tensor, policy: Policy) -> Tensor:
         raise ValueError(
             f"matmul: x and y must be of shapes (..., M, K) and (..., K, N), not {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    uses = enter(x, policy.backward.format), enter(y, policy.backward.format)
-    result: Tensor = _Matmul.apply(x, y, policy, *uses)  # type: ignore[no-untyped-call]
+    result: Tensor = _Matmul.apply(x, y, policy, Operand(x, policy), Operand(y, policy))  # type: ignore[no-untyped-call]
     return result
 
 
@@ -161,10 +161,10 @@ class _Linear(torch.autograd.Function):
 
 class _Matmul(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, policy: Policy, *uses: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, policy: Policy, *operands: Operand) -> Tensor:
         left, right = (tensors.quantize(policy.forward.format, operand) for operand in (x, y))
         ctx.save_for_backward(left, right)
-        ctx.policy, ctx.uses = policy, uses
+        ctx.policy, ctx.operands = policy, operands
         a, b = _matrices(left, right)
         product = current_backend().matmul(policy.forward_mac, a, b)
         shape = list(product.shape)
@@ -177,19 +177,17 @@ class _Matmul(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         left, right = ctx.saved_tensors
-        policy: Policy = ctx.policy
-        fmt = policy.backward.format
-        g = tensors.quantize(fmt, gradient)
+        g = tensors.quantize(ctx.policy.backward.format, gradient)
         g = g.unsqueeze(-2 if right.ndim > 1 else -1) if left.ndim == 1 else g
         g = g.unsqueeze(-1) if right.ndim == 1 else g
-        a, b = _matrices(tensors.quantize(fmt, left), tensors.quantize(fmt, right))
+        a, b = _matrices(left, right)
         grad_x = grad_y = None
         if ctx.needs_input_grad[0]:
-            grad_x = _summed_product(policy, g, b.transpose(-1, -2), a.shape).reshape(left.shape)
+            grad_x = _sent(ctx.operands[0], g, b.transpose(-1, -2), a.shape)
         if ctx.needs_input_grad[1]:
-            product = _summed_product(policy, g.transpose(-1, -2), a, (*b.shape[:-2], b.shape[-1], b.shape[-2]))
-            grad_y = product.transpose(-1, -2).reshape(right.shape)
-        return ctx.uses[0](grad_x), ctx.uses[1](grad_y), None, None, None
+            turned = torch.Size((*b.shape[:-2], b.shape[-1], b.shape[-2]))
+            grad_y = _sent(ctx.operands[1], g.transpose(-1, -2), a, turned, transposed=True)
+        return grad_x, grad_y, None, None, None
 
 
 def _matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,10 +195,20 @@ def _matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x if x.ndim > 1 else x[None], y if y.ndim > 1 else y[:, None]
 
 
-def _summed_product(policy: Policy, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """a·b in B, one rounding; where an operand of `shape` was broadcast over a stack, the sum runs over that too."""
+def _sent(operand: Operand, g: Tensor, other: Tensor, shape: torch.Size, transposed: bool = False) -> Tensor | None:
+    """The gradient g·other of an operand, as matrices of `shape`; one rounding, in B, or in G for a parameter."""
+    policy, target = operand.policy, tuple(operand.shape)
+    if operand.parameter is not None:
+        return deliver(operand.parameter, policy, StackTerms(*_joined(g, other, shape), target, transposed))
+    other = tensors.quantize(policy.backward.format, other)
+    product = current_backend().matmul(policy.backward_mac, *_joined(g, other, shape)).reshape(shape)
+    return operand.send((product.transpose(-1, -2) if transposed else product).reshape(target))
+
+
+def _joined(a: Tensor, b: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Stacks whose products are of `shape`: where that was broadcast over a stack, the sum runs over that too."""
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    shape = (1,) * (len(stack) + 2 - len(shape)) + tuple(shape)
+    shape = torch.Size((1,) * (len(stack) + 2 - len(shape)) + tuple(shape))
     spread = [i for i, size in enumerate(stack) if size != shape[i]]
     if spread:  # (…, M, K)·(…, K, N) with some dimensions of the stack joined to K
         kept = [i for i in range(len(stack)) if i not in spread]
@@ -208,7 +216,7 @@ def _summed_product(policy: Policy, a: Tensor, b: Tensor, shape: tuple[int, ...]
         a = a.expand(*stack, *a.shape[-2:]).permute(*kept, -2, *spread, -1).reshape(*[stack[i] for i in kept], rows, -1)
         b = b.expand(*stack, *b.shape[-2:]).permute(*kept, *spread, -2, -1)
         b = b.reshape(*[stack[i] for i in kept], -1, columns)
-    return current_backend().matmul(policy.backward_mac, a, b).reshape(shape)
+    return a, b
 
 
 class _Conv2d(torch.autograd.Function):
