@@ -64,6 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
     parser.add_argument("--images", type=int, metavar="N", help="only the first N training images")
+    parser.add_argument("--test-images", type=int, metavar="N", help="only the first N test images")
     parser.add_argument("--backend", default="golden", help="golden (the golden model) or rtl (the simulated hardware)")
     parser.add_argument("--audit", action="store_true", help="stop at any float arithmetic in a training step")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is one (cpu)")
@@ -104,11 +105,11 @@ def run(args: argparse.Namespace) -> int:
         args.model, args.policy, args.epochs, args.batch_size, args.lr, args.momentum, args.halve_every, args.seed,
         args.optimizer, args.weight_decay, args.nesterov, args.schedule, args.clip_norm,
     )  # fmt: skip
-    if args.images is not None and args.images < 1:
-        raise ValueError(f"train: --images must be at least 1, not {args.images}")
+    for name in ("images", "test_images", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"train: --{name.replace('_', '-')} must be at least 1, not {value}")
     if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"train: --threads must be at least 1, not {args.threads}")
         torch.set_num_threads(args.threads)
     checkpoint = args.output / "checkpoint.pt"
     if checkpoint.exists() and not args.resume:
@@ -120,9 +121,10 @@ def run(args: argparse.Namespace) -> int:
     with use_backend(args.backend), ExitStack() as stack:
         train = load(args.data, "train", args.data_root, args.download)
         test = load(args.data, "test", args.data_root, args.download)
-        images = train if args.images is None else train.first(args.images)
+        train = train if args.images is None else train.first(args.images)
+        test = test if args.test_images is None else test.first(args.test_images)
         with warnings.catch_warnings(record=True, category=RangeWarning, action="always") as caught:
-            trainer = Trainer(recipe, images, test, device, args.audit)
+            trainer = Trainer(recipe, train, test, device, args.audit)
         for warning in caught:
             print(f"positcore: warning: {warning.message}", file=sys.stderr)
         stack.enter_context(only_writer(args.output))

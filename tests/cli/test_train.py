@@ -12,7 +12,8 @@ import torch
 from positcore.cli import main
 from positcore.nn.training import Trainer
 
-SMALL = ["train", "lenet5", "--images", "128", "--batch-size", "64"]
+FEW = ["--images", "64", "--test-images", "64"]
+SMALL = ["train", "lenet5", "--images", "128", "--test-images", "64", "--batch-size", "64"]
 
 
 def test_writes_checkpoint_metrics_and_curves(tmp_path, capsys):
@@ -40,6 +41,7 @@ def test_json(tmp_path, capsys):
         (["train", "lenet5", "--policy", "O12-L12-FBG8+fuse"], "'.fuse' in .* is no accumulator; write q"),
         (["train", "lenet5", "--backend", "fpga"], "no backend 'fpga'; there are golden, rtl"),
         (["train", "lenet5", "--images", "0"], "--images must be at least 1, not 0"),
+        (["train", "lenet5", "--test-images", "0"], "--test-images must be at least 1, not 0"),
         (["train", "lenet5", "--threads", "0"], "--threads must be at least 1, not 0"),
         (["train", "lenet5", "--epochs", "0"], "epochs must be at least 1, not 0"),
         (["train", "lenet5", "--device", "tpu"], "--device must be cpu or cuda, not 'tpu'"),
@@ -104,14 +106,14 @@ def test_checkpoint_intervals(value, capsys):
 def test_checkpoints_within_an_epoch(tmp_path, monkeypatch, interval, saves):
     seen = []
     monkeypatch.setattr(Trainer, "save", lambda self, path: seen.append(self.steps))
-    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "256", "--epochs", "1"]
+    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "256", "--test-images", "64", "--epochs", "1"]
     assert main([*arguments, "--checkpoint-every", interval, "-o", str(tmp_path)]) == 0
     assert len(seen) == saves + 1
     assert seen == [*sorted(seen[:-1]), 0]
 
 
 def test_a_run_that_broke_within_an_epoch_resumes_with_the_same_bits(tmp_path, monkeypatch):
-    arguments = ["train", "mnistnet", "--images", "256", "--batch-size", "32", "--epochs", "2"]
+    arguments = ["train", "mnistnet", "--images", "256", "--test-images", "64", "--batch-size", "32", "--epochs", "2"]
     step, calls = Trainer._step, iter(range(100))
 
     def breaks(self, batch):
@@ -155,7 +157,7 @@ def test_tensorboard(tmp_path, monkeypatch):
             seen.append("flush")
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
-    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "2"]
+    arguments = ["train", "mnistnet", "--policy", "float32", *FEW, "--epochs", "2"]
     assert main([*arguments, "--tensorboard", "-o", str(tmp_path)]) == 0
     names = ("loss", "test_loss", "accuracy", "top3", "seconds")
     epochs = [[*((name, epoch, float) for name in names), "flush"] for epoch in (1, 2)]
@@ -163,14 +165,37 @@ def test_tensorboard(tmp_path, monkeypatch):
 
 
 def test_a_range_that_a_policy_cannot_hold_is_one_line(tmp_path, capsys):
-    arguments = ["train", "mnistnet", "--policy", "O12-L12-FBG3/0q", "--images", "64", "--epochs", "1"]
+    arguments = [
+        "train",
+        "mnistnet",
+        "--policy",
+        "O12-L12-FBG3/0q",
+        "--images",
+        "64",
+        "--test-images",
+        "64",
+        "--epochs",
+        "1",
+    ]
     assert main([*arguments, "-o", str(tmp_path)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("positcore: warning: O12-L12-FBG3/0q does not hold all values of the network")
 
 
 def test_options_reach_the_recipe(tmp_path, capsys):
-    arguments = ["train", "mnistnet", "--policy", "float32", "--images", "64", "--epochs", "1", "--json"]
+    arguments = [
+        "train",
+        "mnistnet",
+        "--policy",
+        "float32",
+        "--images",
+        "64",
+        "--test-images",
+        "64",
+        "--epochs",
+        "1",
+        "--json",
+    ]
     options = ["--optimizer", "sgd", "--nesterov", "--weight-decay", "0.01", "--schedule", "cosine", "--clip-norm", "2"]
     assert main([*arguments, *options, "-o", str(tmp_path)]) == 0
     recipe = json.loads(capsys.readouterr().out)["recipe"]
