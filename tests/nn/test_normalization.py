@@ -9,8 +9,11 @@ import torch
 from torch import nn
 
 from positcore import nn as pnn
-from positcore.mac import Fused
-from positcore.nn import Policy, convert, functional, layers, quantize, workers
+from positcore.mac import Fused, MacSpec, Rounded
+from positcore.nn import Policy, convert, functional, layers, quantize, tensors, workers
+from positcore.nn.functional import standardization
+from positcore.nn.functional import statistics as stages
+from positcore.nn.optim.constants import rounded
 from positcore.nn.tensors import dtype_of
 from positcore.quire import QuireArray
 from tests.nn.reference import add, array, differences, div, each, mul, round_to
@@ -191,6 +194,36 @@ def test_batch_norm(text, shape, by_range):
     for i, statistic in enumerate((mean, spread)):
         new = {key: pair[i] for key, pair in reference.statistics.items()}
         assert not differences(statistic, followed(policy, before[i], new, 0.3))
+
+
+FAULTS = {
+    "two roundings for γ and β": (tensors, "fma", lambda fmt, x, y, z: tensors.add(fmt, tensors.mul(fmt, x, y), z)),
+    "1/K rounded to F": (stages, "share_of", lambda fmt, count: rounded(POLICY.forward.format, Fraction(1, count))),
+    "σ rounded to F": (stages, "deviation_of", lambda p, *given: quantize(p.forward.format, DEVIATION(p, *given))),
+    "sums rounded at every step": (stages, "_total", lambda mac, terms, *rest: TOTAL(stepwise(mac), terms, *rest)),
+    "sums in G rounded at every step": (
+        standardization.DotTerms, "rounded", lambda terms, mac: ROUNDED(terms, stepwise(mac)),
+    ),
+    "gradients less no mean": (
+        standardization, "mean_of", lambda mac, rows, *rest: torch.zeros(len(rows), 1, dtype=dtype_of(mac.out)),
+    ),
+}  # fmt: skip
+DEVIATION, TOTAL, ROUNDED = stages.deviation_of, stages._total, standardization.DotTerms.rounded
+
+
+def stepwise(mac):
+    return MacSpec(mac.inputs, mac.out, Rounded())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault, monkeypatch):
+    def checked():
+        for text in POLICIES[:3]:
+            test_batch_norm(text, (7, 3), False)
+
+    monkeypatch.setattr(*FAULTS[fault])
+    with pytest.raises(AssertionError):
+        checked()
 
 
 @pytest.mark.parametrize("by_range", [False, True], ids=["variance", "range"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,9 +15,8 @@ from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
 from positcore.nn.functional.operation import carrier, operation, shaped
-from positcore.nn.functional.statistics import accumulator_of
+from positcore.nn.functional.statistics import accumulator_of, share_of
 from positcore.nn.functional.windows import Sets, adaptive, blocks, reached, sliding, sliding_count
-from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 
@@ -168,13 +165,8 @@ class _Averages:
 
     def shares(self, fmt: PositFormat, device: torch.device) -> Tensor:
         """R_O(1/count) of each window, (1, OH, OW)."""
-        values = [[_share(fmt, self.divisor or i * j) for j in self.column_counts] for i in self.row_counts]
+        values = [[share_of(fmt, self.divisor or i * j) for j in self.column_counts] for i in self.row_counts]
         return torch.tensor([values], dtype=tensors.dtype_of(fmt), device=device)
-
-
-@lru_cache(maxsize=256)
-def _share(fmt: PositFormat, count: int) -> float:
-    return rounded(fmt, Fraction(1, count))
 
 
 def _avg_pool(

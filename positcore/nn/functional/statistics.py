@@ -24,7 +24,7 @@ from positcore.quire import QuireArray
 
 __all__ = [
     "Measure", "Running", "Statistics", "accumulator_of", "by_constants", "by_range", "by_variance",
-    "constant", "deviation_of", "dots_of", "mean_of",
+    "constant", "deviation_of", "dots_of", "mean_of", "share_of",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def _total(mac: MacSpec, terms: Terms, rows: int, shared: bool) -> Tensor:
 
 def mean_of(mac: MacSpec, rows: Tensor, count: int, shared: bool) -> Tensor:
     """Σ x·R_O(1 / count) of each row, (rows, 1); O is the format of `mac`'s second operand."""
-    share = rounded(mac.b, Fraction(1, max(1, count)))
+    share = share_of(mac.b, max(1, count))
     column = torch.full((rows.shape[1], 1), share, dtype=tensors.dtype_of(mac.b), device=rows.device)
     return _total(mac, MatmulTerms(rows, column, (len(rows), 1)), len(rows), shared).to(rows.device)
 
@@ -51,7 +51,17 @@ def dots_of(mac: MacSpec, a: Tensor, b: Tensor, shared: bool) -> Tensor:
 
 def constant(fmt: PositFormat, x: float | Fraction) -> Tensor:
     """A number rounded once to `fmt`, as a tensor of no dimensions."""
-    return torch.tensor(rounded(fmt, x), dtype=tensors.dtype_of(fmt))
+    return torch.tensor(_rounded(fmt, x), dtype=tensors.dtype_of(fmt))
+
+
+def share_of(fmt: PositFormat, count: int) -> float:
+    """1 / count, rounded once to `fmt`."""
+    return _rounded(fmt, Fraction(1, count))
+
+
+@lru_cache(maxsize=1024)
+def _rounded(fmt: PositFormat, x: float | Fraction) -> float:
+    return rounded(fmt, x)
 
 
 # Statistics ---------------------------------------------------------------------------------------
