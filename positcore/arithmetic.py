@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from positcore.codec import check_codes, decode_into, encode_into, round_into
 from positcore.format import PositFormat
-from positcore.odd import fma_into, product_into, quotient_into, root_into, sum_into
+from positcore.jit import kernel
+from positcore.odd import difference_into, fma_into, product_into, quotient_into, root_into, sum_into
 from positcore.threads import run_split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    Operand = tuple[NDArray[Any], int]  # items, and the number of places in line that each serves
 
 __all__ = [
     "add", "convert", "div", "fma", "fms", "mul", "neg", "sqrt", "sub",
@@ -55,7 +59,7 @@ def add(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
 
 def sub(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
     """a − b on codes of `fmt`, rounded once; parameters and errors as for `add`."""
-    return _on_codes("sub", sum_into, fmt, a, neg(fmt, b))
+    return _on_codes("sub", difference_into, fmt, a, b)
 
 
 def mul(fmt: PositFormat, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
@@ -103,7 +107,7 @@ def convert(src: PositFormat, dst: PositFormat, codes: ArrayLike) -> NDArray[Any
     """
     array = check_codes(src, codes, "convert")
     out = np.empty(array.shape, dst.dtype)
-    _blockwise(_copy, [array.reshape(-1)], out, partial(_load_codes, src), partial(_store_codes, dst))
+    _blockwise(_copy, [(array.reshape(-1), 1)], out, partial(_load_codes, src), partial(_store_codes, dst))
     return out
 
 
@@ -114,7 +118,7 @@ def values_add(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
 
 def values_sub(fmt: PositFormat, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x − y on values; see `values_add`."""
-    return _on_values(sum_into, fmt, (x, np.negative(y)))
+    return _on_values(difference_into, fmt, (x, y))
 
 
 def values_mul(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
@@ -147,7 +151,7 @@ def _on_codes(name: str, op: Kernel, fmt: PositFormat, *operands: ArrayLike) -> 
 def _on_values(op: Kernel, fmt: PositFormat, operands: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     arrays, shape = _broadcast([np.asarray(x) for x in operands], "values")
     out = np.empty(shape, fmt.tensor_dtype)
-    as_they_are = len({a.dtype for a in arrays}) == 1 and arrays[0].dtype in (np.float32, np.float64)
+    as_they_are = len({a.dtype for a, _ in arrays}) == 1 and arrays[0][0].dtype in (np.float32, np.float64)
     _blockwise(op, arrays, out, None if as_they_are else _copy, partial(_store_values, fmt))
     return out
 
@@ -164,12 +168,24 @@ def _store_values(fmt: PositFormat, block: NDArray[np.float64], values: NDArray[
     round_into(block, fmt.n, fmt.es, fmt.flushed, values)
 
 
+@kernel
+def _spread_into(items: Any, each: int, skipped: int, block: Any) -> None:
+    """Fill a block with items, `each` times one after another; of the first, `skipped` are before the block."""
+    start = 0
+    for k in range(items.size):
+        stop = min((k + 1) * each - skipped, block.size)
+        part, item = block[start:stop], items[k]
+        for i in range(part.size):
+            part[i] = item
+        start = stop
+
+
 def _copy(source: NDArray[Any], block: NDArray[np.float64]) -> None:
     np.copyto(block, source)
 
 
-def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: Kernel | None, store: Kernel) -> None:
-    """Load operands into float64 blocks, compute, store; an operand of one item is loaded once.
+def _blockwise(op: Kernel, arrays: list[Operand], out: NDArray[Any], load: Kernel | None, store: Kernel) -> None:
+    """Load operands into float64 blocks, compute, store; an operand whose items serve many places is spread in a block.
 
     Without `load` the operation takes them as they are.
     """
@@ -178,20 +194,21 @@ def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: 
     def work(start: int, stop: int) -> None:
         size = min(_BLOCK, stop - start)
         result = np.empty(size)
-        blocks = []
-        for a in arrays:
-            block = np.empty(size, np.float64 if load else a.dtype)
-            if a.size == 1:
-                (load or _copy)(a, block[:1])
-                block[:] = block[0]
-            blocks.append(block)
+        blocks = [np.empty(size, np.float64 if load else a.dtype) for a, _ in arrays]
         for i in range(start, stop, _BLOCK):
             j = min(i + _BLOCK, stop)
             operands = [block[: j - i] for block in blocks]
-            for k, a in enumerate(arrays):
-                if a.size > 1 and load:
+            for k, (a, each) in enumerate(arrays):
+                if each > 1:
+                    first, last = i // each, (j - 1) // each + 1
+                    items = a[first:last]
+                    if load:
+                        load(items, operands[k][: last - first])
+                        items = operands[k][: last - first].copy()
+                    _spread_into(items, each, i - first * each, operands[k])
+                elif load:
                     load(a[i:j], operands[k])
-                elif a.size > 1:
+                else:
                     operands[k] = a[i:j]
             op(*operands, result[: j - i])
             store(result[: j - i], flat[i:j])
@@ -199,14 +216,24 @@ def _blockwise(op: Kernel, arrays: list[NDArray[Any]], out: NDArray[Any], load: 
     run_split(work, flat.size, _GRAIN)
 
 
-def _broadcast(arrays: list[NDArray[Any]], name: str) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
-    """Flat contiguous arrays of one size (or of one item, for an operand that is a single number), and the shape."""
+def _broadcast(arrays: list[NDArray[Any]], name: str) -> tuple[list[Operand], tuple[int, ...]]:
+    """Flat contiguous arrays, each with the number of places in line that one item serves, and the common shape."""
     try:
         shape = np.broadcast_shapes(*[a.shape for a in arrays])
     except ValueError:
         shapes = " and ".join(str(a.shape) for a in arrays)
         raise ValueError(f"{name}: operands of shapes {shapes} do not broadcast") from None
-    flat = [
-        a.reshape(-1) if a.size == 1 else np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1) for a in arrays
-    ]
-    return flat, shape
+    return [_spread(a, shape) for a in arrays], shape
+
+
+def _spread(a: NDArray[Any], shape: tuple[int, ...]) -> Operand:
+    """An operand whose last dimensions are 1 where those of `shape` are not stays as short as it is."""
+    sizes = (1,) * (len(shape) - a.ndim) + a.shape
+    kept = len(shape)
+    while kept and sizes[kept - 1] == 1:
+        kept -= 1
+    each = prod(shape[kept:])
+    if each <= 1:
+        return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 1
+    leading = np.broadcast_to(a.reshape(sizes[:kept]), shape[:kept])
+    return np.ascontiguousarray(leading).reshape(-1), each

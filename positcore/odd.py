@@ -17,6 +17,7 @@ from positcore.jit import float_bits, float_from_bits, fused_multiply_add, kerne
 
 __all__ = [
     "adjust_to_odd",
+    "difference_into",
     "fma_into",
     "integers_into",
     "product_into",
@@ -57,6 +58,14 @@ def sum_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] + y[i], rounded to odd."""
     for i in range(out.size):
         s, e = two_sum(np.float64(x[i]), np.float64(y[i]))
+        out[i] = adjust_to_odd(s, e)
+
+
+@kernel
+def difference_into(x: Any, y: Any, out: Any) -> None:
+    """out[i] ← x[i] − y[i], rounded to odd."""
+    for i in range(out.size):
+        s, e = two_sum(np.float64(x[i]), -np.float64(y[i]))
         out[i] = adjust_to_odd(s, e)
 
 

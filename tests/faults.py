@@ -160,17 +160,17 @@ _plant(
 )  # fmt: skip
 _plant(
     "odd.py", "the sign of a division's remainder",
-    "error = remainder if y[i] > 0.0 else -remainder", "error = remainder",
+    "error = remainder if d > 0.0 else -remainder", "error = remainder",
     f"{_PAIRS}[posit<32,2>-div]",
 )  # fmt: skip
 _plant(
     "odd.py", "roots of negative numbers",
-    "r = np.sqrt(x[i])", "r = np.sqrt(abs(x[i]))",
+    "r = np.sqrt(v)", "r = np.sqrt(abs(v))",
     "test_arithmetic.py::test_sqrt[posit<8,2>]",
 )  # fmt: skip
 _plant(
     "odd.py", "the error of a root is dropped",
-    "adjust_to_odd(r, fused_multiply_add(-r, r, x[i]))", "r",
+    "adjust_to_odd(r, fused_multiply_add(-r, r, v))", "r",
     "test_arithmetic.py::test_sqrt[posit<32,2>]",
 )  # fmt: skip
 _plant(
@@ -184,8 +184,8 @@ _plant(
     "test_integers.py::test_a_second_rounding_is_caught",
 )  # fmt: skip
 _plant(
-    "arithmetic.py", "sub without the negation",
-    'return _on_codes("sub", sum_into, fmt, a, neg(fmt, b))', 'return _on_codes("sub", sum_into, fmt, a, b)',
+    "arithmetic.py", "sub that adds",
+    '_on_codes("sub", difference_into, fmt, a, b)', '_on_codes("sub", sum_into, fmt, a, b)',
     "test_arithmetic.py::test_all_pairs[posit<4,1>-sub]",
 )  # fmt: skip
 _plant(
@@ -194,9 +194,9 @@ _plant(
     "test_arithmetic.py::test_neg_is_exact_and_leaves_zero_and_nar",
 )  # fmt: skip
 _plant(
-    "arithmetic.py", "a single number fills only the first item of a block",
-    "block[:] = block[0]", "block[1:] = 0.0",
-    "test_arithmetic.py::test_broadcasting",
+    "arithmetic.py", "an item that serves many places starts anew in each block",
+    "(k + 1) * each - skipped", "(k + 1) * each",
+    "test_arithmetic.py::test_items_that_serve_many_places[shape0]",
 )  # fmt: skip
 _plant(
     "threads.py", "an item between two threads is lost",

@@ -157,6 +157,23 @@ def test_broadcasting():
     assert np.array_equal(pc.fma(f, many, 72, many)[-5:], pc.fma(f, many[-5:], 72, many[-5:]))
 
 
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3, 1), (1, 50_000), (7, 1, 1), (7, 3, 1), (7, 1, 50_000), (1, 1, 1), ()])
+def test_items_that_serve_many_places(shape):
+    """However an operand broadcasts, in codes and in values: the same as from one that is spread out before."""
+    f, rng = pc.PositFormat(12, 2), np.random.default_rng(12)
+    a = rng.integers(0, 1 << 12, (7, 3, 50_000) if len(shape) > 2 else (3, 50_000)).astype(f.dtype)
+    b = rng.integers(0, 1 << 12, shape).astype(f.dtype)
+    full = np.ascontiguousarray(np.broadcast_to(b, a.shape))
+    for x, y in ((a, b), (b, a)):
+        want = pc.sub(f, a, full) if x is a else pc.sub(f, full, a)
+        assert np.array_equal(pc.sub(f, x, y), want)
+        for dtype in (np.float32, np.float64):
+            got = arithmetic.values_sub(f, f.decode(x).astype(dtype), f.decode(y).astype(dtype))
+            assert np.array_equal(f.encode(got), want)
+        mixed = arithmetic.values_sub(f, f.decode(x).astype(np.float32), f.decode(y))
+        assert np.array_equal(f.encode(mixed), want)
+
+
 def test_values_agree_with_codes():
     f = pc.PositFormat(12, 2)
     a, b = some_pairs(f, np.random.default_rng(11), 500)
