@@ -179,7 +179,7 @@ def _collect(identity: int, placeholder: Tensor) -> Tensor | None:
         for _, part in delivery.terms:
             part.add_to(quires)
         total = _rounded(quires, parameter)
-    gradient = _mean(policy, total, current_factor())
+    gradient = _mean(policy, total, current_factor() if parameter.is_leaf else 1)  # below is what it was made from
     if parameter.is_leaf and parameter.grad is not None:
         gradient = tensors.add(policy.gradient.format, parameter.grad, gradient)
         parameter.grad = None

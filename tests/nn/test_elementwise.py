@@ -196,6 +196,26 @@ def test_a_parameter_in_place_of_an_activation():
     assert not differences(latent.grad, sums(policy, latent, [(at, g, 1) for at, g in array(x.grad).items()]))
 
 
+@pytest.mark.parametrize("name", ["transposed", "computed"])
+def test_a_weight_that_is_made_of_a_parameter(name):
+    """It gets R_G of its sum, which goes on as any gradient does: divided by the batch once, where it arrives."""
+    policy = Policy.parse(POLICIES[1])
+    make = {"transposed": lambda p: p.t(), "computed": lambda p: p.t() * 0.75}[name]
+    x, base = normal(5, 4), parameter(policy, 4, 3)
+    with PositMode(policy):
+        weight = make(base)
+        y = nn.functional.linear(x, weight)
+    gradient = normal(5, 3, seed=9).to(y.dtype)
+    Carrying.apply(y).backward(gradient)
+    alone = weight.detach().clone().requires_grad_()
+    functional.linear(x, alone, None, policy).backward(gradient)
+    sent = {at[::-1]: g for at, g in array(alone.grad).items()}
+    small = policy.backward.format
+    if name == "computed":
+        sent = {at: mul(round_to(small, g), round_to(small, Fraction(3, 4))) for at, g in sent.items()}
+    assert not differences(base.grad, sums(policy, base, [(at, round_to(small, g), 1) for at, g in sent.items()]))
+
+
 def test_an_empty_mean_is_nar():
     assert reductions.mean(torch.zeros(0, 3), 0, POLICY).isnan().tolist() == [True] * 3
     assert reductions.sum(torch.zeros(0, 3), 0, POLICY).tolist() == [0.0] * 3
