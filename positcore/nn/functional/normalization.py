@@ -19,8 +19,8 @@ from positcore.nn import tensors, workers
 from positcore.nn.functional.operation import operation
 from positcore.nn.functional.standardization import Layout, normalized
 from positcore.nn.functional.statistics import (
-    Measure,
     Running,
+    Statistics,
     by_constants,
     by_range,
     by_variance,
@@ -77,7 +77,7 @@ def batch_norm(
     _check_channels("batch_norm", x, weight, bias, running_mean, running_var)
     if training:
         running = Running("batch_norm", policy, momentum, (running_mean, running_var))
-        measure = partial(by_variance, policy=policy, eps=eps, running=running, shared=True)
+        measure = partial(by_variance, policy=policy, eps=eps, running=running)
         return _over_batch("batch_norm", x, weight, bias, policy, measure)
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: running_mean and running_var must be given where training is False")
@@ -111,7 +111,7 @@ def range_batch_norm(
     _check_channels("range_batch_norm", x, weight, bias, running_mean, running_std)
     if training:
         running = Running("range_batch_norm", policy, momentum, (running_mean, running_std))
-        measure = partial(by_range, policy=policy, eps=eps, running=running, shared=True)
+        measure = partial(by_range, policy=policy, eps=eps, running=running)
         return _over_batch("range_batch_norm", x, weight, bias, policy, measure)
     if running_mean is None or running_std is None:
         raise ValueError("range_batch_norm: running_mean and running_std must be given where training is False")
@@ -197,7 +197,7 @@ def _channels_of(x: Tensor) -> Layout:
 
 
 def _over_batch(
-    name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, policy: Policy, measure: Measure
+    name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, policy: Policy, measure: Callable[..., Statistics]
 ) -> Tensor:
     samples, channels, positions = _sizes(x)
     if workers.active():
@@ -207,10 +207,11 @@ def _over_batch(
                     f"{name}: sums over the samples of several workers are exact only in a quire, not with the "
                     f"accumulator {stage.accumulator} of {policy}; add q to the F and B stages"
                 )
-    if workers.total(samples * positions) < 2:
+    whole = workers.total(samples * positions)
+    if whole < 2:
         raise ValueError(f"{name}: training needs more than one value in a channel, not an x of {tuple(x.shape)}")
     layout = Layout((samples, channels, positions), (channels, samples * positions), channels_first=True)
-    return normalized(x, weight, bias, layout, policy, measure)
+    return normalized(x, weight, bias, layout, policy, partial(measure, whole=whole))
 
 
 def _sizes(x: Tensor) -> tuple[int, int, int]:

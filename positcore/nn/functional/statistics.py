@@ -127,11 +127,11 @@ def _centered(rows: Tensor, policy: Policy, count: int, shared: bool) -> tuple[T
 
 
 def by_variance(
-    rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None, shared: bool = False
+    rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None, whole: int | None = None
 ) -> Statistics:
-    """Rows by their mean and variance, over all workers where that is `shared`."""
+    """Rows by their mean and variance; over all workers, where `whole` tells how many values a row has there."""
     small, fmt = policy.forward.format, policy.optimizer.format
-    count = workers.total(rows.shape[1]) if shared else rows.shape[1]
+    count, shared = rows.shape[1] if whole is None else whole, whole is not None
     mean, centered = _centered(rows, policy, count, shared)
     mac = MacSpec(small, fmt, accumulator_of(policy.forward))
     squares = dots_of(mac, centered, centered, shared)
@@ -143,11 +143,11 @@ def by_variance(
 
 
 def by_range(
-    rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None, shared: bool = False
+    rows: Tensor, *, policy: Policy, eps: float, running: Running | None = None, whole: int | None = None
 ) -> Statistics:
-    """Rows by their mean and range, over all workers where that is `shared`."""
+    """Rows by their mean and range; otherwise as `by_variance`."""
     fmt = policy.optimizer.format
-    count = workers.total(rows.shape[1]) if shared else rows.shape[1]
+    count, shared = rows.shape[1] if whole is None else whole, whole is not None
     mean, centered = _centered(rows, policy, count, shared)
     (high, top), (low, bottom) = (_largest(x, shared) for x in (rows, rows.neg()))
     share = _range_share(count)
