@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from positcore.nn.functional.calls import OPERATIONS
+from positcore.nn.functional.movement import MOVES, move_part
 from positcore.nn.gradients import deliver, row_sums
 from positcore.nn.policy import Policy
 from positcore.nn.tensors import quantize
@@ -71,6 +72,8 @@ class PositMode(TorchFunctionMode):
             return func(*args, **kwargs)
         if name in _PLAIN or not any(x.is_floating_point() for x in _tensors((args, kwargs.values()))):
             return func(*args, **kwargs)
+        if name in MOVES and args and (part := move_part(name, self.policy, *args, **kwargs)) is not None:
+            return part
         if name in OPERATIONS and not (name == "__getitem__" and _moves(args[1])):
             return OPERATIONS[name](self.policy, *args, **kwargs)
         if name.endswith("_") and not name.startswith("_") and name[:-1] in OPERATIONS:  # x += y and x.add_(y)

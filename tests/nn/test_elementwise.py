@@ -211,9 +211,54 @@ def test_a_weight_that_is_made_of_a_parameter(name):
     functional.linear(x, alone, None, policy).backward(gradient)
     sent = {at[::-1]: g for at, g in array(alone.grad).items()}
     small = policy.backward.format
-    if name == "computed":
-        sent = {at: mul(round_to(small, g), round_to(small, Fraction(3, 4))) for at, g in sent.items()}
-    assert not differences(base.grad, sums(policy, base, [(at, round_to(small, g), 1) for at, g in sent.items()]))
+    factor = Fraction(3, 4) if name == "computed" else 1
+    assert not differences(base.grad, sums(policy, base, [(at, round_to(small, g), factor) for at, g in sent.items()]))
+
+
+PARTS = {
+    "slice": (lambda p: p[:3, 1:], lambda x, q: x + q),
+    "slice of a transpose": (lambda p: p.T[1:, :3].t(), lambda x, q: x * q),
+    "reshaped": (lambda p: p.view(-1)[:20].reshape(4, 5)[:3, 1:], lambda x, q: x / q),
+    "factor": (lambda p: p[:, 1:].T, lambda x, q: x @ q),
+    "factor from the left": (lambda p: p[None, :, 2:], lambda x, q: q @ x),
+    "indices, expanded": (lambda p: p[[2, 0, 1]][:, 1:], lambda x, q: x - q.expand(x.shape)),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_parameter_have_exact_sums(name):
+    """As a parameter that is only this part, and over any split of a batch."""
+    part, expression = PARTS[name]
+    x, p = normal(6, 3, 4).double(), parameter(POLICY, 5, 5)
+    q = nn.Parameter(part(p).detach().clone())
+    with PositMode(POLICY):
+        wanted = expression(x, q)
+    gradient = normal(*wanted.shape, seed=8).to(wanted.dtype)
+    wanted.backward(gradient)
+    with audit(), PositMode(POLICY):
+        y = expression(x, part(p))
+    assert torch.equal(y, wanted)
+    y.backward(gradient)
+    once = p.grad
+    assert torch.equal(part(once), q.grad)
+    assert once.count_nonzero() == q.grad.count_nonzero() > 8
+    with accumulate([p]):
+        for a, g in zip(x.chunk(3), gradient.chunk(3), strict=True):
+            with PositMode(POLICY):
+                y = expression(a, part(p))
+            y.backward(g)
+    assert torch.equal(p.grad, once)
+
+
+def test_a_part_that_is_changed_is_an_activation():
+    p = parameter(POLICY, 4)
+    with PositMode(POLICY):
+        part = p[1:].clone()
+        part *= 2
+        y = part + 1
+    y.backward(torch.ones(3))
+    assert p.grad.tolist() == [0.0, 2.0, 2.0, 2.0]
+    assert array(y) == {at: round_to(POLICY.forward.format, v + 1) for at, v in array(part).items()}
 
 
 def test_an_empty_mean_is_nar():

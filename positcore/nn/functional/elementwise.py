@@ -86,8 +86,8 @@ def _binary(name: str, x: Any, y: Any, policy: Policy) -> Tensor:
         torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]
     except RuntimeError:
         raise ValueError(f"{name}: shapes {tuple(x.shape)} and {tuple(y.shape)} do not broadcast") from None
-    operands = Operand(x, policy), Operand(y, policy)
-    result: Tensor = _Binary.apply(x, y, name, policy, *operands)  # type: ignore[no-untyped-call]
+    operands = Operand(x, policy, follow=True), Operand(y, policy, follow=True)
+    result: Tensor = _Binary.apply(*[operand.source for operand in operands], name, policy, *operands)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -95,7 +95,7 @@ class _Binary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, name: str, policy: Policy, *operands: Operand) -> Tensor:
         fmt = policy.forward.format
-        a, b = tensors.quantize(fmt, x), tensors.quantize(fmt, y)
+        a, b = (tensors.quantize(fmt, o.read(source)) for o, source in zip(operands, (x, y), strict=True))
         z: Tensor = getattr(tensors, name)(fmt, a, b)
         ctx.name, ctx.policy, ctx.operands = name, policy, operands
         if name == "mul":

@@ -14,14 +14,14 @@ from positcore.codec import encode
 from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
-from positcore.nn.functional.operands import expand
+from positcore.nn.functional.operands import expand, origin_of, remember
 from positcore.nn.functional.operation import operation
 from positcore.nn.gradients import deliver
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
-__all__ = ["CALLS", "GatherTerms", "read", "take"]
+__all__ = ["CALLS", "MOVES", "GatherTerms", "move_part", "read", "take"]
 
 
 @operation
@@ -43,6 +43,8 @@ def take(x: Tensor, places: Tensor, policy: Policy) -> Tensor:
     """
     use = None if isinstance(x, torch.nn.Parameter) else enter(x, policy.backward.format)
     result: Tensor = _Take.apply(x, places, policy, use)  # type: ignore[no-untyped-call]
+    if use is None and len(places.unique()) == places.numel():  # type: ignore[no-untyped-call]
+        remember(result, x, places)
     return result
 
 
@@ -115,14 +117,37 @@ class GatherTerms:
         return groups
 
 
+# Parts of parameters -----------------------------------------------------------------------------------
+
+_MOVES = """
+    T mT H view reshape view_as reshape_as flatten unflatten transpose swapaxes swapdims t permute movedim moveaxis
+    squeeze unsqueeze contiguous clone narrow select flip roll __getitem__
+"""
+MOVES = frozenset(_MOVES.split())
+
+
+def move_part(name: str, policy: Policy, x: Tensor, *args: Any, **options: Any) -> Tensor | None:
+    """A parameter, or a part of one, moved by a function of `MOVES`: a part of it, whose gradient is one sum in G.
+
+    None where `x` is neither, or has no gradient.
+    """
+    own = isinstance(x, torch.nn.Parameter) and x.requires_grad and torch.is_grad_enabled()
+    if not own and (not isinstance(x, Tensor) or origin_of(x) is None):
+        return None
+    moved: Tensor = _moved(name, policy, x, *args, **options)
+    return moved
+
+
 # As PyTorch's functions -------------------------------------------------------------------------------
 
 
 @operation
 def _moved(name: str, policy: Policy, input: Tensor, *args: Any, **options: Any) -> Tensor:
-    """What a method of PyTorch's moves: it moves indices, and `take` reads them."""
+    """What a method of PyTorch's moves: it moves indices, and `take` reads there; of a part of a parameter, in that."""
     places = torch.arange(input.numel(), device=input.device).reshape(input.shape)
-    return take(input, getattr(torch.Tensor, name)(places, *args, **options), policy)
+    input, places = origin_of(input) or (input, places)
+    moved = getattr(places, name)
+    return take(input, moved(*args, **options) if callable(moved) else moved, policy)
 
 
 @operation

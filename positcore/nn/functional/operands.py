@@ -13,18 +13,31 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from positcore.codec import encode
 from positcore.format import PositFormat
 from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
-from positcore.nn.gradients import deliver, row_sums
+from positcore.nn.gradients import Terms, deliver, row_sums
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
-__all__ = ["DotTerms", "Operand", "StackTerms", "constant", "expand", "row_dots", "rows_of", "tensor_of"]
+__all__ = [
+    "DotTerms",
+    "Operand",
+    "PlacedTerms",
+    "StackTerms",
+    "constant",
+    "expand",
+    "origin_of",
+    "remember",
+    "row_dots",
+    "rows_of",
+    "tensor_of",
+]
 
 _TILE = 1 << 16  # quires that are in memory at a time
 
@@ -35,14 +48,31 @@ class Operand:
     Parameters
     ----------
     x : Tensor
-        A `torch.nn.Parameter`, or an activation.
+        A `torch.nn.Parameter`, what was moved out of one, or an activation.
     policy : Policy
+    follow : bool
+        What was moved out of a parameter stands for its elements. The operation is then given `source`, the parameter
+        itself, in place of `x`, and reads what it computes with by `read`; the gradient is one sum in G.
     """
 
-    def __init__(self, x: Tensor, policy: Policy) -> None:
+    def __init__(self, x: Tensor, policy: Policy, follow: bool = False) -> None:
+        origin = origin_of(x) if follow else None
         self.shape, self.policy = x.shape, policy
-        self.parameter = x if isinstance(x, torch.nn.Parameter) else None
+        self.source = x if origin is None else origin[0]
+        self._places = None if origin is None else origin[1]
+        self.parameter = self.source if isinstance(self.source, torch.nn.Parameter) else None
         self._deliver = None if self.parameter is not None else enter(x, policy.backward.format)
+
+    def read(self, source: Tensor) -> Tensor:
+        """The operand, of `source` as the operation was given it."""
+        return source if self._places is None else source.reshape(-1)[self._places]
+
+    def deliver(self, terms: Terms) -> Tensor | None:
+        """In backward: what to give the engine where the operand is a parameter and `terms` are its gradient's."""
+        assert self.parameter is not None
+        if self._places is not None:
+            terms = PlacedTerms(terms, self._places.reshape(-1), tuple(self.parameter.shape))
+        return deliver(self.parameter, self.policy, terms)
 
     def send(self, left: Tensor, right: Tensor | None = None) -> Tensor | None:
         """In backward: what to give the engine where the gradient is Σ left·right over the positions broadcast to.
@@ -61,8 +91,8 @@ class Operand:
         if self.parameter is not None:
             rows = rows_of(left, self.shape)
             if right is None:
-                return deliver(self.parameter, policy, row_sums(rows, tuple(self.shape)))
-            return deliver(self.parameter, policy, DotTerms(rows, rows_of(right, self.shape), tuple(self.shape)))
+                return self.deliver(row_sums(rows, tuple(self.shape)))
+            return self.deliver(DotTerms(rows, rows_of(right, self.shape), tuple(self.shape)))
         if right is not None:
             right = tensors.quantize(fmt, right)
         if moved:
@@ -72,6 +102,44 @@ class Operand:
             gradient = row_dots(policy.backward_mac, rows_of(left, self.shape), other)
         assert self._deliver is not None
         return self._deliver(gradient.reshape(self.shape))
+
+
+_origins = WeakTensorKeyDictionary()
+
+
+def remember(x: Tensor, parameter: Tensor, places: Tensor) -> None:
+    """Keep in mind that `x` holds the elements of a parameter at `places`, each at most once."""
+    _origins[x] = parameter, places, x._version
+
+
+def origin_of(x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The parameter and the places that `remember` was told of, if `x` was not changed since and has a gradient."""
+    parameter, places, version = _origins.get(x, (None, None, None))  # type: ignore[no-untyped-call]
+    usable = parameter is not None and x.requires_grad and torch.is_grad_enabled() and version == x._version
+    return (parameter, places) if usable else None
+
+
+@dataclass(frozen=True)
+class PlacedTerms:
+    """The terms of some elements of a gradient of the shape `shape`, those at `places` (M,); the others have none."""
+
+    terms: Terms
+    places: Tensor
+    shape: tuple[int, ...]
+
+    def rounded(self, mac: MacSpec) -> Tensor:
+        """See `positcore.nn.gradients.Terms`."""
+        values = self.terms.rounded(mac).reshape(-1)
+        full = values.new_zeros(math.prod(self.shape))
+        full[self.places] = values
+        return full.reshape(self.shape)
+
+    def add_to(self, quires: QuireArray) -> None:
+        """See `positcore.nn.gradients.Terms`."""
+        flat, at = quires.reshape((quires.size,)), self.places.cpu().numpy()
+        part = flat[at]
+        self.terms.add_to(part)
+        flat[at] = part
 
 
 @dataclass(frozen=True)
@@ -169,7 +237,8 @@ def constant(fmt: PositFormat, value: float) -> Tensor:
 
 def expand(x: Tensor, shape: torch.Size, policy: Policy) -> Tensor:
     """`x` in a shape that it broadcasts to; its gradient is an exact sum. The same shape is a reading of `x`."""
-    result: Tensor = _Expand.apply(x, shape, policy, Operand(x, policy))  # type: ignore[no-untyped-call]
+    operand = Operand(x, policy, follow=True)
+    result: Tensor = _Expand.apply(operand.source, shape, policy, operand)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -177,7 +246,7 @@ class _Expand(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: torch.Size, policy: Policy, operand: Operand) -> Tensor:
         ctx.policy, ctx.operand = policy, operand
-        return x.expand(shape)
+        return operand.read(x).expand(shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -84,7 +84,8 @@ def matmul(x: Tensor, y: Tensor, policy: Policy) -> Tensor:
         raise ValueError(
             f"matmul: x and y must be of shapes (..., M, K) and (..., K, N), not {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    result: Tensor = _Matmul.apply(x, y, policy, Operand(x, policy), Operand(y, policy))  # type: ignore[no-untyped-call]
+    operands = Operand(x, policy, follow=True), Operand(y, policy, follow=True)
+    result: Tensor = _Matmul.apply(*[operand.source for operand in operands], policy, *operands)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -162,16 +163,17 @@ class _Linear(torch.autograd.Function):
 class _Matmul(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, policy: Policy, *operands: Operand) -> Tensor:
-        left, right = (tensors.quantize(policy.forward.format, operand) for operand in (x, y))
+        fmt = policy.forward.format
+        left, right = (tensors.quantize(fmt, o.read(source)) for o, source in zip(operands, (x, y), strict=True))
         ctx.save_for_backward(left, right)
         ctx.policy, ctx.operands = policy, operands
         a, b = _matrices(left, right)
         product = current_backend().matmul(policy.forward_mac, a, b)
         shape = list(product.shape)
-        if y.ndim == 1:
+        if right.ndim == 1:
             del shape[-1]
-        if x.ndim == 1:
-            del shape[-2 if y.ndim > 1 else -1]
+        if left.ndim == 1:
+            del shape[-2 if right.ndim > 1 else -1]
         return shaped(product.to(carrier(policy)), shape)
 
     @staticmethod
@@ -199,7 +201,7 @@ def _sent(operand: Operand, g: Tensor, other: Tensor, shape: torch.Size, transpo
     """The gradient g·other of an operand, as matrices of `shape`; one rounding, in B, or in G for a parameter."""
     policy, target = operand.policy, tuple(operand.shape)
     if operand.parameter is not None:
-        return deliver(operand.parameter, policy, StackTerms(*_joined(g, other, shape), target, transposed))
+        return operand.deliver(StackTerms(*_joined(g, other, shape), target, transposed))
     other = tensors.quantize(policy.backward.format, other)
     product = current_backend().matmul(policy.backward_mac, *_joined(g, other, shape)).reshape(shape)
     return operand.send((product.transpose(-1, -2) if transposed else product).reshape(target))
