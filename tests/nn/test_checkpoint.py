@@ -10,7 +10,7 @@ from positcore.data import load
 from positcore.nn.checkpoint import load_checkpoint, only_writer, save_checkpoint
 from positcore.nn.training import Recipe, Trainer
 
-TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+TRAIN, TEST = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(8)
 RECIPE = Recipe("mnistnet", "float32", epochs=2)
 
 # Trains one epoch and saves; then saves the second epoch, but stops half-way through the bytes.
@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from positcore.data import load
 from positcore.nn.training import Recipe, Trainer
-train, test = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(64)
+train, test = load("fashion-mnist-subset", "train").first(192), load("fashion-mnist-subset", "test").first(8)
 trainer = Trainer(Recipe("mnistnet", "float32", epochs=2), train, test)
 path = Path(sys.argv[1])
 trainer.run_epoch()
@@ -39,11 +39,17 @@ trainer.save(path)
 """
 
 
-@pytest.fixture
-def path(tmp_path):
-    trainer = Trainer(RECIPE, TRAIN, TEST)
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    trainer, path = Trainer(RECIPE, TRAIN, TEST), tmp_path_factory.mktemp("saved") / "checkpoint.pt"
     trainer.run_epoch()
-    trainer.save(tmp_path / "checkpoint.pt")
+    trainer.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path, saved):
+    (tmp_path / "checkpoint.pt").write_bytes(saved)
     return tmp_path / "checkpoint.pt"
 
 
@@ -151,7 +157,7 @@ def test_a_checkpoint_from_before_there_were_versions(path):
         ({"policy": "O12-L12-FBG8q"}, 192, "with policy float32, not O12-L12-FBG8q"),
         ({"schedule": "cosine"}, 192, "with schedule halve, not cosine"),
         ({"weight_decay": 0.5}, 192, r"with weight_decay 0\.0, not 0\.5"),
-        ({}, 64, r"with data fashion-mnist-subset 192\+64, not fashion-mnist-subset 64\+64"),
+        ({}, 64, r"with data fashion-mnist-subset 192\+8, not fashion-mnist-subset 64\+8"),
     ],
     ids=["seed", "policy", "schedule", "decay", "data"],
 )
