@@ -182,17 +182,21 @@ def test_a_product_with_parameters(text, left, right):
     assert torch.equal(y.grad, once[1])
 
 
-def test_a_parameter_in_place_of_an_activation():
-    """Read by a layer's function it gets the gradient of an activation, rounded in G and divided by the batch."""
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(4, 3), nn.LayerNorm(4), nn.Conv1d(5, 2, 3, padding=1), nn.AvgPool1d(2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_parameter_in_place_of_an_activation(layer):
+    """Read by a layer it gets the gradient of an activation, rounded in G and divided by the batch."""
     policy = Policy.parse(POLICIES[1])
-    latent = parameter(policy, 5, 4)
-    weight = parameter(policy, 3, 4, seed=3)
+    latent = parameter(policy, 2, 5, 4)
     x = latent.detach().clone().requires_grad_()
-    with PositMode(policy):
-        y = nn.functional.linear(latent, weight)
-    gradient = normal(5, 3, seed=9).to(y.dtype)
+    twin = convert(layer, policy)
+    y = twin(latent)
+    gradient = normal(*y.shape, seed=9).to(y.dtype)
     Carrying.apply(y).backward(gradient)
-    functional.linear(x, weight.detach(), None, policy).backward(gradient)
+    twin(x).backward(gradient)
     assert not differences(latent.grad, sums(policy, latent, [(at, g, 1) for at, g in array(x.grad).items()]))
 
 

@@ -15,14 +15,13 @@ from positcore.nn import tensors
 from positcore.nn.backends import current_backend
 from positcore.nn.functional.activations import check_tables, dropout
 from positcore.nn.functional.elementwise import add, mul
-from positcore.nn.functional.operands import expand
+from positcore.nn.functional.operands import expand, reader
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.functional.products import linear, matmul
 from positcore.nn.functional.reductions import mean
 from positcore.nn.functional.softmaxes import softmax
 from positcore.nn.gradients import MatmulTerms, Terms, deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "StackedTerms", "multi_head_attention", "scaled_dot_product_attention"]
@@ -247,7 +246,7 @@ def _project(
                 f"multi_head_attention: query, key and value must end in {', '.join(str(w.shape[1]) for w in each)}, "
                 f"not {', '.join(str(x.shape[-1]) for x in inputs)}"
             )
-    uses = [enter(x, policy.backward.format) for x in inputs]
+    uses = [reader(x, policy) for x in inputs]
     result: tuple[Tensor, Tensor, Tensor] = _Projections.apply(*inputs, policy, uses, bias, *weights)  # type: ignore[no-untyped-call]
     return result
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from positcore.nn.functional import (
@@ -42,30 +41,19 @@ def _linear(policy: Policy, input: Tensor, weight: Tensor, bias: Tensor | None =
     return linear(input, weight, bias, policy)
 
 
-def _of_activations(calls: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Operations whose first argument is an activation: a parameter in its place becomes one by being read."""
-
-    def reading(call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(policy: Policy, input: Tensor, *args: Any, **options: Any) -> Any:
-            if isinstance(input, torch.nn.Parameter):
-                input = movement.read(input, policy)
-            return call(policy, input, *args, **options)
-
-        return run
-
-    return {name: reading(call) for name, call in calls.items()}
-
-
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "__matmul__"), _matmul),
     "__rmatmul__": _rmatmul,
-    **_of_activations({"linear": _linear, **convolutions.CALLS, **normalization.CALLS, **pooling.CALLS}),
+    "linear": _linear,
     **activations.CALLS,
     **attention.CALLS,
+    **convolutions.CALLS,
     **elementwise.CALLS,
     **embeddings.CALLS,
     **losses.CALLS,
     **movement.CALLS,
+    **normalization.CALLS,
+    **pooling.CALLS,
     **reductions.CALLS,
     **softmaxes.CALLS,
 }

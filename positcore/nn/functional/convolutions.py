@@ -13,11 +13,11 @@ from positcore.gemm.patches import Geometry
 from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
+from positcore.nn.functional.operands import reader
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.functional.products import _Conv2d, conv2d
 from positcore.nn.gradients import ConvolutionTerms, PlaneTerms, deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "conv1d", "conv_transpose2d", "geometry_of"]
@@ -53,7 +53,7 @@ def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, g
     _check_input("conv1d", x, weight.shape[1] * groups, 1)
     if geometry.output_size((1, x.shape[2]))[1] < 1:
         raise ValueError(f"conv1d: an input of {x.shape[2]} is smaller than the kernel {geometry.kernel[1]}")
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _Conv1d.apply(x, weight, bias, geometry, groups, policy, use)  # type: ignore[no-untyped-call]
     return result
 
@@ -109,7 +109,7 @@ def conv_transpose2d(
     size = _transposed_size(geometry, (x.shape[2], x.shape[3]), output_padding)
     if min(size) < 1:
         raise ValueError(f"{name}: an input of {x.shape[2]}×{x.shape[3]} gives an output of {size[0]}×{size[1]}")
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _ConvTranspose2d.apply(  # type: ignore[no-untyped-call]
         x, weight, bias, geometry, size, groups, policy, use
     )

@@ -21,7 +21,7 @@ from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
 
-__all__ = ["CALLS", "MOVES", "GatherTerms", "move_part", "read", "take"]
+__all__ = ["CALLS", "MOVES", "GatherTerms", "move_part", "take"]
 
 
 @operation
@@ -46,12 +46,6 @@ def take(x: Tensor, places: Tensor, policy: Policy) -> Tensor:
     if use is None and len(places.unique()) == places.numel():  # type: ignore[no-untyped-call]
         remember(result, x, places)
     return result
-
-
-@operation
-def read(x: Tensor, policy: Policy) -> Tensor:
-    """`x` itself, as an activation; what a parameter gets through it is rounded in B, then in G."""
-    return expand(x, x.shape, policy)
 
 
 class _Take(torch.autograd.Function):

@@ -7,6 +7,7 @@ in B for an activation and in G for a parameter.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "constant",
     "expand",
     "origin_of",
+    "reader",
     "remember",
     "row_dots",
     "rows_of",
@@ -102,6 +104,14 @@ class Operand:
             gradient = row_dots(policy.backward_mac, rows_of(left, self.shape), other)
         assert self._deliver is not None
         return self._deliver(gradient.reshape(self.shape))
+
+
+def reader(x: Tensor, policy: Policy) -> Callable[[Tensor | None], Tensor | None]:
+    """As `positcore.nn.uses.enter`; a parameter in place of the activation gets R_G of the gradient in B."""
+    if not isinstance(x, torch.nn.Parameter):
+        return enter(x, policy.backward.format)
+    operand = Operand(x, policy)
+    return lambda gradient: None if gradient is None else operand.send(gradient)
 
 
 _origins = WeakTensorKeyDictionary()

@@ -14,11 +14,11 @@ from positcore.format import PositFormat
 from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
+from positcore.nn.functional.operands import reader
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.functional.statistics import accumulator_of, share_of
 from positcore.nn.functional.windows import Sets, adaptive, blocks, reached, sliding, sliding_count
 from positcore.nn.policy import Policy
-from positcore.nn.uses import enter
 
 __all__ = [
     "CALLS", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d",
@@ -205,7 +205,7 @@ def _adaptive_avg_pool(name: str, x: Tensor, dims: int, output_size: Any, policy
 
 
 def _averaged(x: Tensor, dims: int, plan: _Averages, policy: Policy) -> Tensor:
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _AveragePool.apply(x, dims, plan, policy, use)  # type: ignore[no-untyped-call]
     return result
 
@@ -269,7 +269,7 @@ def _max_pool(
 ) -> Tensor:
     inputs = _inputs(name, x, dims)
     options = _options(name, inputs, dims, kernel_size, stride, padding, dilation)
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _MaxPool.apply(x, dims, inputs, options, ceil_mode, policy, use)  # type: ignore[no-untyped-call]
     return result
 

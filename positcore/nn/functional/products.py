@@ -17,11 +17,10 @@ from torch import Tensor
 from positcore.gemm.patches import Geometry
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
-from positcore.nn.functional.operands import Operand, StackTerms
+from positcore.nn.functional.operands import Operand, StackTerms, reader
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.gradients import ConvolutionTerms, MatmulTerms, PlaneTerms, deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.nn.uses import enter
 
 __all__ = ["conv2d", "linear", "matmul"]
 
@@ -56,7 +55,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, policy: Policy) -> Te
         )
     if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: x must be of shape (..., {weight.shape[1]}), not {tuple(x.shape)}")
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _Linear.apply(x, weight, bias, policy, use)  # type: ignore[no-untyped-call]
     return result
 
@@ -126,7 +125,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, g
         raise ValueError(f"conv2d: x must be of shape (N, {weight.shape[1] * groups}, H, W), not {tuple(x.shape)}")
     if min(geometry.output_size((x.shape[2], x.shape[3]))) < 1:
         raise ValueError(f"conv2d: an input of {x.shape[2]}×{x.shape[3]} is smaller than the kernel {geometry.kernel}")
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _Conv2d.apply(x, weight, bias, geometry, groups, policy, use)  # type: ignore[no-untyped-call]
     return result
 

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.functional.operands import DotTerms
+from positcore.nn.functional.operands import DotTerms, reader
 from positcore.nn.functional.operation import carrier, shaped
 from positcore.nn.functional.statistics import Measure, accumulator_of, constant, dots_of, mean_of
 from positcore.nn.gradients import deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.nn.uses import enter
 
 __all__ = ["Layout", "normalized"]
 
@@ -65,7 +64,7 @@ def normalized(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, layout: Layout, policy: Policy, measure: Measure
 ) -> Tensor:
     """(x − μ)·r·γ + β, values of F in the shape of `x`; μ and r are those that `measure` finds of rows of `layout`."""
-    use = enter(x, policy.backward.format)
+    use = reader(x, policy)
     result: Tensor = _Normalize.apply(x, weight, bias, layout, policy, measure, use)  # type: ignore[no-untyped-call]
     return result
 
