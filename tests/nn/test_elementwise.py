@@ -335,7 +335,7 @@ def test_functions(text, name):
         (3, lambda x: elementwise.mul(elementwise.mul(x, x, POLICY), x, POLICY)),
         (4, lambda x: elementwise.square(elementwise.square(x, POLICY), POLICY)),
     ],
-    ids=str,
+    ids=["-1", "0.5", "1", "2", "3", "4"],
 )
 def test_powers(exponent, steps):
     x = normal(9).abs()
