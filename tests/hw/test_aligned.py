@@ -115,7 +115,12 @@ def test_parameters_are_checked(unbuilt):
     ("spec", "attribute", "fault"),
     [
         (SPECS[0], "_key", lambda right: lambda scale, nonzero: right(scale, nonzero | 1)),
-        (SPECS[3], "_floor_shift", lambda right: lambda m, x, amount, **names: right(m, x, amount[:4], **names)),
+        pytest.param(
+            SPECS[3],
+            "_floor_shift",
+            lambda right: lambda m, x, amount, **names: right(m, x, amount[:4], **names),
+            marks=pytest.mark.slow,
+        ),
         (
             SPECS[3],
             "normalize_sticky",
