@@ -114,7 +114,9 @@ def test_parameters_are_checked(unbuilt):
 @pytest.mark.parametrize(
     ("spec", "attribute", "fault"),
     [
-        (SPECS[0], "_key", lambda right: lambda scale, nonzero: right(scale, nonzero | 1)),
+        pytest.param(
+            SPECS[0], "_key", lambda right: lambda scale, nonzero: right(scale, nonzero | 1), marks=pytest.mark.slow
+        ),
         pytest.param(
             SPECS[3],
             "_floor_shift",
