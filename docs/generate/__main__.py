@@ -1,7 +1,7 @@
 """Write docs/units: a page for each unit, with pictures made from the designs, and the list of them.
 
     python docs/generate [UNIT ...]
-    python docs/generate --measure [--place] [--bits 8 16 32] [UNIT ...]
+    python docs/generate [UNIT ...] --measure [--place] [--bits 8 16 32]
 
 Needs graphviz (apt-get install graphviz), Icarus and the Python package wavedrom. With --measure, areas are measured
 anew, by Yosys, into docs/units/figures.json, from which the tables are made; that takes minutes. With --place clocks
