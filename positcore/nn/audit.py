@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from positcore.nn.batch_factor import current_pass
+
 __all__ = ["AuditError", "audit", "golden"]
 
 # ATen operations on floats that compute nothing new: each result is an operand's value, its negative, a constant or an
@@ -99,7 +101,7 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
 
     def _message(self, call: str, operands: list[Tensor]) -> str:
         shapes = ", ".join(f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}" for x in operands)
-        if torch._C._current_graph_task_id() >= 0:
+        if current_pass() >= 0:
             where = "in the backward pass"
         elif self._inside:
             module = self._inside[-1]

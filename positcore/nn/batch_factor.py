@@ -11,9 +11,15 @@ from functools import partial
 
 import torch
 
-__all__ = ["current_factor", "declare_factor", "is_mean"]
+__all__ = ["current_factor", "current_pass", "declare_factor", "is_mean"]
 
 _factors: dict[int, tuple[int, bool]] = {}
+
+
+def current_pass() -> int:
+    """The number of the backward pass that is running, −1 outside of one."""
+    task: int = torch._C._current_graph_task_id()
+    return task
 
 
 def declare_factor(factor: int, *, mean: bool = True) -> None:
@@ -27,7 +33,7 @@ def declare_factor(factor: int, *, mean: bool = True) -> None:
     ValueError
         If another loss in the same backward pass declared another factor.
     """
-    task = torch._C._current_graph_task_id()
+    task = current_pass()
     known = _factors.get(task)
     if known is None:
         _factors[task] = factor, mean
@@ -45,9 +51,9 @@ def _forget(task: int) -> None:
 
 def current_factor() -> int:
     """The factor of the gradients in the backward pass that is running; 1 if none was declared."""
-    return _factors.get(torch._C._current_graph_task_id(), (1, False))[0]
+    return _factors.get(current_pass(), (1, False))[0]
 
 
 def is_mean() -> bool:
     """Whether the factor of the running backward pass is a number of samples."""
-    return _factors.get(torch._C._current_graph_task_id(), (1, False))[1]
+    return _factors.get(current_pass(), (1, False))[1]

@@ -13,7 +13,6 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -23,9 +22,8 @@ from positcore.gemm.patches import Geometry, unfold
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors, workers
 from positcore.nn.backends import current_backend
-from positcore.nn.batch_factor import current_factor, is_mean
+from positcore.nn.batch_factor import current_factor, current_pass, is_mean
 from positcore.nn.policy import Policy
-from positcore.nn.uses import same_task
 from positcore.quire import QuireArray
 
 __all__ = ["ConvolutionTerms", "MatmulTerms", "PlaneTerms", "Terms", "accumulate", "deliver", "row_sums"]
@@ -59,7 +57,7 @@ class MatmulTerms:
 
     def add_to(self, quires: QuireArray) -> None:
         """See `Terms.add_to`."""
-        a, b = (np.ascontiguousarray(x.detach().cpu().numpy()) for x in (self.a, self.b))
+        a, b = (tensors.as_array(x.cpu()) for x in (self.a, self.b))
         spec = quires.spec
         quires.reshape((a.shape[0], b.shape[1])).add_matmul(encode(spec.a, a), encode(spec.b, b))
 
@@ -92,8 +90,8 @@ class ConvolutionTerms:
             part = quires[index * rows : (index + 1) * rows]
             for i in range(0, len(x), each):
                 left = g[i : i + each].transpose(0, 1).reshape(g.shape[1], -1)
-                patches = unfold(x[i : i + each].detach().cpu().numpy(), self.geometry).T
-                part.add_matmul(encode(spec.a, left.detach().cpu().numpy()), encode(spec.b, patches))
+                patches = unfold(tensors.as_array(x[i : i + each].cpu()), self.geometry).T
+                part.add_matmul(encode(spec.a, tensors.as_array(left.cpu())), encode(spec.b, patches))
 
     def _parts(self) -> Iterable[tuple[Tensor, Tensor]]:
         return zip(self.gradient.chunk(self.groups, 1), self.images.chunk(self.groups, 1), strict=True)
@@ -150,7 +148,7 @@ def deliver(parameter: Tensor, policy: Policy, terms: Terms) -> Tensor | None:
     if waiting is not None and waiting.takes(parameter):
         waiting.add(parameter, policy, terms)
         return None
-    task = same_task()
+    task = current_pass()
     if task not in _deliveries:
         _deliveries[task] = {}
         torch.autograd.Variable._execution_engine.queue_callback(partial(_forget, task))
@@ -168,7 +166,7 @@ def _forget(task: int) -> None:
 
 def _collect(identity: int, placeholder: Tensor) -> Tensor | None:
     """The hook on a parameter: its gradient in place of the placeholder that the first layer gave the engine."""
-    delivery = _deliveries.get(same_task(), {}).pop(identity, None)
+    delivery = _deliveries.get(current_pass(), {}).pop(identity, None)
     if delivery is None:
         return None
     parameter, (policy, terms) = delivery.parameter, delivery.terms[0]
@@ -257,7 +255,7 @@ class accumulate:  # noqa: N801 (reads as a verb, like torch.no_grad)
         if id(parameter) not in self._sums:
             self._sums[id(parameter)] = policy, _quires(policy, parameter, "a gradient within `accumulate`")
         terms.add_to(self._sums[id(parameter)][1])
-        self._counts[same_task()] = current_factor(), is_mean()
+        self._counts[current_pass()] = current_factor(), is_mean()
 
     def __enter__(self) -> accumulate:
         if accumulate.current is not None:

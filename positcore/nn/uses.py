@@ -17,8 +17,9 @@ from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
+from positcore.nn.batch_factor import current_pass
 
-__all__ = ["Use", "enter", "same_task"]
+__all__ = ["Use", "enter"]
 
 
 class Use:
@@ -32,13 +33,13 @@ class Use:
         """In a reader's backward: what it returns to the engine as the gradient of the activation."""
         if gradient is None or self.readers < 2:
             return gradient
-        parts = self._parts.setdefault(same_task(), [])
+        parts = self._parts.setdefault(current_pass(), [])
         parts.append(gradient)
         return gradient if len(parts) == 1 else None
 
     def total(self, gradient: Tensor) -> Tensor | None:
         """The hook on the activation: the gradients of all readers in place of the first one's."""
-        parts = self._parts.pop(same_task(), [])
+        parts = self._parts.pop(current_pass(), [])
         if not parts:
             return None
         if gradient.shape != parts[0].shape or not _same(gradient, parts[0]):
@@ -50,12 +51,6 @@ class Use:
 
 
 _uses = WeakTensorKeyDictionary()
-
-
-def same_task() -> int:
-    """The number of the backward pass that is running, −1 outside of one."""
-    task: int = torch._C._current_graph_task_id()
-    return task
 
 
 def enter(x: Tensor, fmt: PositFormat) -> Callable[[Tensor | None], Tensor | None]:

@@ -278,9 +278,8 @@ def geometry_of(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any
     elif padding == "same":
         total = [d * (k - 1) for d, k in zip(spacing, kernel, strict=True)]
         if any(t % 2 for t in total) or any(step != 1 for step in steps):
-            raise ValueError(
-                f"{name}: padding='same' with kernel {kernel} and stride {steps} is not symmetric; pad explicitly"
-            )
+            strided = "" if all(step == 1 for step in steps) else f" and stride {steps}"
+            raise ValueError(f"{name}: padding='same' with kernel {kernel}{strided} is not symmetric; pad explicitly")
         padding = tuple(t // 2 for t in total)
     pads = _numbers(name, "padding", padding, len(kernel), 0)
     (kv, kh), (sv, sh), (pv, ph), (dv, dh) = (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from positcore.mac import Quire
 from positcore.nn import tensors, workers
+from positcore.nn.functional.operands import constant
 from positcore.nn.functional.operation import operation
 from positcore.nn.functional.standardization import Layout, normalized
 from positcore.nn.functional.statistics import (
@@ -24,7 +25,6 @@ from positcore.nn.functional.statistics import (
     by_constants,
     by_range,
     by_variance,
-    constant,
     deviation_of,
 )
 from positcore.nn.policy import Policy

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from positcore.mac import MacSpec
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
 from positcore.nn.gradients import Terms, deliver, row_sums
+from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
 from positcore.quire import QuireArray
@@ -240,9 +243,14 @@ def tensor_of(name: str, x: Any) -> Tensor:
     raise TypeError(f"{name}: operands must be tensors or numbers that are real, not {what}")
 
 
-def constant(fmt: PositFormat, value: float) -> Tensor:
-    """A number rounded to `fmt`, as a tensor of no dimensions."""
-    return tensors.quantize(fmt, torch.tensor(value, dtype=torch.float64))
+def constant(fmt: PositFormat, x: float | Fraction) -> Tensor:
+    """A number rounded once to `fmt`, as a tensor of no dimensions; what is not finite is NaR."""
+    return torch.tensor(_nearest(fmt, x), dtype=tensors.dtype_of(fmt))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(fmt: PositFormat, x: float | Fraction) -> float:
+    return rounded(fmt, x) if math.isfinite(x) else math.nan
 
 
 def expand(x: Tensor, shape: torch.Size, policy: Policy) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.functional.operands import DotTerms, reader
+from positcore.nn.functional.operands import DotTerms, constant, reader
 from positcore.nn.functional.operation import carrier, shaped
-from positcore.nn.functional.statistics import Measure, accumulator_of, constant, dots_of, mean_of
+from positcore.nn.functional.statistics import Measure, accumulator_of, dots_of, mean_of
 from positcore.nn.gradients import deliver, row_sums
 from positcore.nn.policy import Policy
 

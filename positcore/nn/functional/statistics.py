@@ -16,15 +16,14 @@ from positcore.codec import decode
 from positcore.format import PositFormat
 from positcore.mac import Accumulator, MacSpec
 from positcore.nn import tensors, workers
-from positcore.nn.functional.operands import DotTerms
+from positcore.nn.functional.operands import DotTerms, constant
 from positcore.nn.gradients import MatmulTerms, Terms
-from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy, Stage
 from positcore.quire import QuireArray
 
 __all__ = [
     "Measure", "Running", "Statistics", "accumulator_of", "by_constants", "by_range", "by_variance",
-    "constant", "deviation_of", "dots_of", "mean_of", "share_of",
+    "deviation_of", "dots_of", "mean_of", "share_of",
 ]  # fmt: skip
 
 
@@ -49,19 +48,9 @@ def dots_of(mac: MacSpec, a: Tensor, b: Tensor, shared: bool) -> Tensor:
     return _total(mac, DotTerms(a, b, (len(a), 1)), len(a), shared).to(a.device)
 
 
-def constant(fmt: PositFormat, x: float | Fraction) -> Tensor:
-    """A number rounded once to `fmt`, as a tensor of no dimensions."""
-    return torch.tensor(_rounded(fmt, x), dtype=tensors.dtype_of(fmt))
-
-
 def share_of(fmt: PositFormat, count: int) -> float:
     """1 / count, rounded once to `fmt`."""
-    return _rounded(fmt, Fraction(1, count))
-
-
-@lru_cache(maxsize=1024)
-def _rounded(fmt: PositFormat, x: float | Fraction) -> float:
-    return rounded(fmt, x)
+    return constant(fmt, Fraction(1, count)).item()
 
 
 # Statistics ---------------------------------------------------------------------------------------

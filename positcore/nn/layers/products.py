@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from positcore.gemm.patches import Geometry
+from positcore.nn.functional.convolutions import geometry_of
 from positcore.nn.functional.products import conv2d, linear
 from positcore.nn.layers.base import PositLayer
 
@@ -42,7 +41,7 @@ class Conv2d(PositLayer, torch.nn.Conv2d):
         """Check the padding."""
         if self.padding_mode != "zeros":
             raise ValueError(f"Conv2d: padding_mode must be 'zeros', not {self.padding_mode!r}")
-        self.geometry = _geometry_of(self)
+        self.geometry = geometry_of("Conv2d", self.kernel_size, self.stride, self.padding, self.dilation)
 
     def release(self) -> None:
         """Remove the geometry."""
@@ -51,22 +50,3 @@ class Conv2d(PositLayer, torch.nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, O, OH, OW), values of F."""
         return conv2d(x, self.weight, self.bias, self.geometry, self.groups, self.policy)
-
-
-def _geometry_of(layer: torch.nn.Conv2d) -> Geometry:
-    """The geometry of a convolution layer, with its padding as numbers."""
-    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    padding: Any = layer.padding
-    if padding == "valid":
-        padding = (0, 0)
-    elif padding == "same":
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        if any(t % 2 for t in total):
-            raise ValueError(f"Conv2d: padding='same' with kernel {kernel} is not symmetric; pad explicitly")
-        padding = tuple(t // 2 for t in total)
-    return Geometry(_pair(kernel), _pair(stride), _pair(padding), _pair(dilation))
-
-
-def _pair(values: tuple[int, ...]) -> tuple[int, int]:
-    vertical, horizontal = values
-    return vertical, horizontal
