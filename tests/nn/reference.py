@@ -172,8 +172,12 @@ def cross_entropy(policy, logits, target, reduction="mean", upstream=1):
         total = round_to(fmt, add(*powers))
         losses.append(round_to(fmt, add(log(fmt, total), mul(shifted[target[i]], -1))))
         for c in range(classes):
-            probability = round_to(fmt, div(powers[c], total))
-            g = round_to(fmt, add(probability, -1 if c == target[i] else 0))
+            g = round_to(fmt, div(powers[c], total))
+            if c == target[i] and policy.order == "positnn":
+                g = round_to(fmt, mul(add(powers[c], mul(total, -1)), round_to(fmt, div(1, total))))
+            elif c == target[i]:
+                others = round_to(fmt, add(Fraction(0), *powers[:c], *powers[c + 1 :]))
+                g = round_to(fmt, div(mul(others, -1), total))
             gradient[i, c] = round_to(fmt, mul(g, round_to(fmt, upstream)))
     loss = round_to(fmt, add(*losses))
     return (round_to(fmt, div(loss, round_to(fmt, n))) if reduction == "mean" else loss), gradient

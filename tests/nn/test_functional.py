@@ -223,10 +223,11 @@ def test_a_gradient_too_fine_for_the_dtype_of_masters_is_rounded_to_them():
 
 @pytest.mark.parametrize("upstream", [1, 3], ids=["plain", "scaled"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("order", ["exact", "positnn"])
 @pytest.mark.parametrize("loss_format", ["L12", "L8", "L10/1u", "L9/3"])
 @pytest.mark.parametrize("scale", [1, 30], ids=["usual", "extreme"])
-def test_cross_entropy(scale, loss_format, reduction, upstream):
-    policy = Policy.parse(f"O12-{loss_format}-FBG8q")
+def test_cross_entropy(scale, loss_format, order, reduction, upstream):
+    policy = Policy.parse(f"O12-{loss_format}-FBG8q@{order}")
     logits = (scale * normal(6, 5)).double().requires_grad_()
     target = [0, 4, 2, 2, 1, 3]
     loss = functional.cross_entropy(logits, torch.tensor(target), policy, reduction)

@@ -68,6 +68,8 @@ def bce(fmt, x, t):
         return None, None
     small = table(fmt, lambda v: mpmath.log(1 + mpmath.exp(v)), -abs(x))
     loss = round_to(fmt, add(small, round_to(fmt, add(max(x, 0), minus(mul(x, t))))))
+    if t == 1:
+        return loss, minus(table(fmt, lambda v: 1 / (1 + mpmath.exp(v)), x))
     return loss, round_to(fmt, add(table(fmt, lambda v: 1 / (1 + mpmath.exp(-v)), x), minus(t)))
 
 
@@ -180,7 +182,11 @@ def classes(policy, logits, target, reduction, upstream, smoothing, ignored, log
         parts = [round_to(fmt, logarithm - v) for v in shifted]
         losses.append(round_to(fmt, sum(a * b for a, b in zip(t, parts, strict=True))))
         for c in range(width):
-            slopes[(*at, c)] = round_to(fmt, round_to(fmt, powers[c] / total) - t[c])
+            share = round_to(fmt, powers[c] / total)
+            if not smoothing and c == label:
+                slopes[(*at, c)] = -round_to(fmt, round_to(fmt, sum(powers) - powers[c]) / total)
+            else:
+                slopes[(*at, c)] = round_to(fmt, share - t[c])
     return finished(fmt, losses, slopes, reduction, upstream, len(losses))
 
 
@@ -215,6 +221,25 @@ def test_losses_of_class_indices(text, kind, options, shape, reduction):
     )
     assert not differences(loss, {(): wanted})
     assert not differences(x.grad.movedim(1, -1), slopes)
+
+
+@pytest.mark.parametrize("order", ["exact", "positnn"])
+def test_the_gradient_of_a_target_does_not_cancel(order):
+    """All but sure: what pulls the target up is as strong as what pushes the others down, as in exact arithmetic."""
+    policy = Policy.parse(f"O12-L8-FBG8q@{order}")
+    x = torch.tensor([[4.0, 0.0, 0.0]]).requires_grad_()
+    functional.cross_entropy(x, torch.tensor([0]), policy).backward()
+    assert x.grad[0, 1] == x.grad[0, 2] > 0
+    if order == "exact":
+        assert x.grad[0, 0] == -2 * x.grad[0, 1]
+    else:  # whose sum of 1, e⁻⁴ and e⁻⁴ is 1 in eight bits
+        assert x.grad[0, 0] == 0
+    y = torch.tensor([4.0, 5.0, 8.0]).requires_grad_()
+    functional.binary_cross_entropy_with_logits(y, torch.ones(3), policy, "sum").backward()
+    z = torch.tensor([-4.0, -5.0, -8.0]).requires_grad_()
+    functional.binary_cross_entropy_with_logits(z, torch.zeros(3), policy, "sum").backward()
+    assert torch.equal(y.grad, -z.grad)
+    assert (y.grad < 0).all()
 
 
 def test_what_is_ignored_may_be_nar():

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors
 from positcore.nn.batch_factor import declare_factor
 from positcore.nn.functional.operands import Operand, constant, row_dots
@@ -48,6 +49,10 @@ def cross_entropy(
     """Cross-entropy of logits with class indices, computed in L.
 
     Each step is one golden operation: z − max, exp, the sum of a row, log and division, then the sum over the batch.
+    The gradient q_c − [c = t] is R_L(p_c / S) for the other classes, and −R_L(R_L(Σ_{c≠t} p_c) / S) for the target:
+    from q_t, rounded near 1, what is left would cancel to 0 while the others still push. In the order "positnn" it is
+    R_L((p_t − S)·R_L(1 / S)) (Raposo 2021).
+
     With label smoothing ε over C classes the loss of a sample is R_L(Σ t_c·l_c), where l_c = R_L(ln S − s_c) and t_c is
     R_L(1 − ε + ε/C) for the target and R_L(ε/C) for the others; its gradient is R_L(q_c − t_c).
 
@@ -81,16 +86,27 @@ def cross_entropy(
         powers = tensors.exp(fmt, shifted)
         sums = row_dots(mac, powers)[:, None]
         logarithms = tensors.log(fmt, sums)
+        own = classes[:, None]
         if label_smoothing:
             share = label_smoothing / z.shape[1]
             targets = constant(fmt, share).to(z.device).expand(z.shape).clone()
             top = constant(fmt, 1 - label_smoothing + share).to(z.device).expand(z.shape)
-            targets.scatter_(1, classes[:, None], top)
+            targets.scatter_(1, own, top)
             losses = row_dots(mac, targets, tensors.sub(fmt, logarithms, shifted))
-        else:
-            targets = torch.zeros_like(z).scatter_(1, classes[:, None], 1.0)
-            losses = tensors.sub(fmt, logarithms, shifted.gather(1, classes[:, None]))[:, 0]
-        return _Terms(losses, None, lambda: tensors.sub(fmt, tensors.div(fmt, powers, sums), targets))
+            return _Terms(losses, None, lambda: tensors.sub(fmt, tensors.div(fmt, powers, sums), targets))
+
+        def slope() -> Tensor:
+            if policy.order == "positnn":
+                inverse = tensors.div(fmt, torch.ones_like(sums), sums)
+                exact = MacSpec(fmt, fmt, Quire())
+                pair = torch.cat([powers.gather(1, own), sums.neg()], dim=1)
+                target_slope = row_dots(exact, pair, inverse.expand(-1, 2))[:, None]
+            else:
+                others = row_dots(mac, powers.scatter(1, own, 0.0))[:, None]
+                target_slope = tensors.div(fmt, others, sums).neg()
+            return tensors.div(fmt, powers, sums).scatter_(1, own, target_slope)
+
+        return _Terms(tensors.sub(fmt, logarithms, shifted.gather(1, own))[:, 0], None, slope)
 
     return _of_classes("cross_entropy", "logits", logits, target, policy, reduction, ignore_index, compute)
 
@@ -209,8 +225,8 @@ def huber_loss(x: Tensor, target: Tensor, policy: Policy, reduction: str = "mean
 def binary_cross_entropy_with_logits(x: Tensor, target: Tensor, policy: Policy, reduction: str = "mean") -> Tensor:
     """Σ of R_L(a + b): a = softplus(−|x|) by a table, b = R_L(max(x, 0) − x·target), which is exact for 0 and 1.
 
-    Its gradient is R_L(sigmoid(x) − target), the sigmoid by a table. Otherwise as `mse_loss`; the target gets no
-    gradient.
+    Its gradient is R_L(sigmoid(x) − target), the sigmoid by a table, and −sigmoid(−x) for a target of 1: from a
+    sigmoid that was rounded near 1, what is left would cancel. Otherwise as `mse_loss`; the target gets no gradient.
     """
     if target.requires_grad:
         raise ValueError("binary_cross_entropy_with_logits: the target gets no gradient; detach it")
@@ -220,7 +236,12 @@ def binary_cross_entropy_with_logits(x: Tensor, target: Tensor, policy: Policy, 
         small = tensors.look_up(fmt, "softplus", z.abs().neg())
         large = tensors.fma(fmt, z.neg(), t, z.clamp(min=0.0))
         losses = tensors.add(fmt, small, large)
-        return _Terms(losses, None, lambda: tensors.sub(fmt, tensors.look_up(fmt, "sigmoid", z), t))
+
+        def slope() -> Tensor:
+            shares = tensors.look_up(fmt, "sigmoid", torch.where(t == 1, z.neg(), z))
+            return torch.where(t == 1, shares.neg(), tensors.sub(fmt, shares, t))
+
+        return _Terms(losses, None, slope)
 
     return _of_elements("binary_cross_entropy_with_logits", x, target, policy, reduction, compute)
 
