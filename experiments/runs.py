@@ -74,6 +74,8 @@ class Runs:
 
     def history(self, run: Run) -> list[Epoch]:
         """The epochs of a run that were done so far, as many as its recipe asks for at most."""
+        if not self._known:  # no need to read the data set
+            return []
         known = self._known.get(self._key(run))
         return known[1][: run.recipe.epochs] if known else []
 

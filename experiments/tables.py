@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from record import recorded, write_record
 from runs import Run, Runs
 
 from positcore.files import write_aside
@@ -60,7 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="(0)")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="only what has one of these in its row or column")
     parser.add_argument("--list", action="store_true", help="list the runs and how far they are, and train nothing")
-    parser.add_argument("--report", action="store_true", help="print what is there, and train nothing")
+    parser.add_argument(
+        "--report", action="store_true",
+        help="print what is there, or else what experiments/record has (*), and train nothing",
+    )  # fmt: skip
+    parser.add_argument("--skip-recorded", action="store_true", help="train only what experiments/record does not have")
+    parser.add_argument("--record", action="store_true", help="put what is finished into experiments/record")
     parser.add_argument(
         "--subset", action="store_true", help="a quick look: the shipped subset in place of Fashion-MNIST, no other set"
     )
@@ -105,14 +111,19 @@ def main(
                 print(f"{len(runs.history(run)):>3} of {run.recipe.epochs} epochs  {run.name}")
             return 0
         for run in wanted if not args.report else ():
-            runs.finish(run)
+            if not (args.skip_recorded and recorded(run)):
+                runs.finish(run)
+        if args.record:
+            for run in wanted:
+                if len(history := runs.history(run)) == run.recipe.epochs:
+                    write_record(run, history)
+        figures = [_figure(cell, plan[cell], runs, args.report or args.skip_recorded) for cell in chosen]
     except KeyboardInterrupt:
         print(f"{name}: interrupted; the same command goes on", file=sys.stderr)
         return 130
     except (TypeError, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
-    figures = [_figure(cell, plan[cell], runs) for cell in chosen]
     record = {"table": name, "title": title, "figures": figures}
     text = json.dumps(record, indent=2)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -133,16 +144,18 @@ def _run(cell: Cell, seed: int, args: argparse.Namespace) -> Run:
     return Run("fashion-mnist-subset" if args.subset else cell.data, recipe, args.images)
 
 
-def _figure(cell: Cell, plan: list[Run], runs: Runs) -> dict[str, Any]:
+def _figure(cell: Cell, plan: list[Run], runs: Runs, use_record: bool) -> dict[str, Any]:
     """What is known of a cell: a figure for each seed, and their mean once all are there."""
     seeds = []
     for run in plan:
-        history = runs.history(run)
+        history, is_recorded = runs.history(run), False
+        if use_record and len(history) < run.recipe.epochs and (before := recorded(run)):
+            history, is_recorded = before, True
         done = len(history) == run.recipe.epochs
         value = getattr(history[-1], cell.score) if done else None
         seconds = sum(epoch.seconds for epoch in history)
         part = {"seed": run.recipe.seed, "epochs": len(history), "of": run.recipe.epochs, "seconds": seconds}
-        seeds.append({**part, cell.score: value})
+        seeds.append({**part, "recorded": is_recorded, cell.score: value})
     values = [seed[cell.score] for seed in seeds]
     ours = sum(values) / len(values) if None not in values else None
     return {**asdict(replace(cell, policy=plan[0].recipe.policy)), "ours": ours, "seeds": seeds}
@@ -163,6 +176,8 @@ def _table(title: str, figures: list[dict[str, Any]], note: str | None) -> str:
     seeds = sorted({seed["seed"] for figure in figures for seed in figure["seeds"]})
     if len(seeds) > 1:
         lines.append(f"ours: the mean of the seeds {', '.join(map(str, seeds))}, and the range")
+    if any(seed["recorded"] for figure in figures for seed in figure["seeds"]):
+        lines.append("* of experiments/record: trained before, not in this output folder")
     return "\n".join([*lines, *([note] if note else [])])
 
 
@@ -174,4 +189,5 @@ def _text(figure: dict[str, Any]) -> str:
         return (f"{part['epochs']}/{part['of']} epochs" if unknown else "not recorded") + theirs
     values = [seed[figure["score"]] for seed in figure["seeds"]]
     spread = f" {min(values):.2f}–{max(values):.2f}" if len(values) > 1 else ""
-    return f"{figure['ours']:.2f}{spread}{theirs}"
+    mark = "*" if any(seed["recorded"] for seed in figure["seeds"]) else ""
+    return f"{figure['ours']:.2f}{spread}{mark}{theirs}"

@@ -21,14 +21,14 @@ SMALL = ["--subset", "--images", "64", "--epochs", "2"]
 @pytest.fixture
 def load(monkeypatch):
     """Imports a file of experiments/ as its command does."""
-    for name in [*TABLES, "figure10", "tables", "runs"]:
+    for name in [*TABLES, "figure10", "tables", "runs", "record"]:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(FOLDER)
     runs = importlib.import_module("runs")
     whole = runs.Runs.data
     monkeypatch.setattr(runs.Runs, "data", lambda self, run: (whole(self, run)[0], whole(self, run)[1].first(50)))
     yield importlib.import_module
-    for name in [*TABLES, "figure10", "tables", "runs"]:
+    for name in [*TABLES, "figure10", "tables", "runs", "record"]:
         sys.modules.pop(name, None)
 
 
@@ -172,3 +172,45 @@ def test_errors(load, tmp_path, capsys, monkeypatch, name, arguments, message):
     assert len(lines) == 1
     assert re.search(message, lines[0])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_run_is_recorded_and_reported_without_its_folder(load, tmp_path, capsys, monkeypatch):
+    tables, record, cells = load("tables"), load("record"), load("table7").CELLS
+    monkeypatch.setattr(record, "FOLDER", tmp_path / "record")
+
+    def command(folder, *more):
+        return tables.main("table7", "Title", cells, [*SMALL, "--only", "float32", "-o", str(tmp_path / folder), *more])
+
+    assert command("a", "--report", "--record") == 1
+    assert not (tmp_path / "record").exists()
+    assert command("a", "--record") == 0
+    (name,) = (tmp_path / "record").iterdir()
+    assert name.name == "fashion-mnist-subset-64-lenet5-float32-s0.json"
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epoch", None)
+        patch.setattr(load("runs").Runs, "data", None)
+        for option in ("--report", "--skip-recorded"):
+            assert command("b", option) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert re.fullmatch(r"float32  \d+\.\d\d\* \(90\.28\)", lines[2])
+            assert lines[3] == "* of experiments/record: trained before, not in this output folder"
+    assert command("c", "--report", "--seeds", "1") == 1
+    items = json.loads(name.read_text())
+    for broken in ("{", json.dumps({**items, "recipe": {**items["recipe"], "lr": 1.0}}), json.dumps({"recipe": {}})):
+        name.write_text(broken)
+        capsys.readouterr()
+        assert command("b", "--report") == 2
+        assert re.search("is no record of a run|is the record of another run", capsys.readouterr().err)
+
+
+def test_what_stands_recorded_is_of_the_tables(load):
+    """Every file of experiments/record is a finished run of a table, under its own name."""
+    tables, record = load("tables"), load("record")
+    args = type("Args", (), {"epochs": None, "order": "exact", "subset": False, "images": None})
+    cells = {cell for name in TABLES for cell in load(name).CELLS}
+    names = {run.name: run for cell in cells for seed in range(3) for run in [tables._run(cell, seed, args)]}
+    found = sorted(path.stem for path in record.FOLDER.glob("*.json"))
+    assert found
+    for name in found:
+        assert len(record.recorded(names[name])) == names[name].recipe.epochs
