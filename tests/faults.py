@@ -204,6 +204,33 @@ _plant(
     "test_codec.py::test_any_thread_count_gives_the_same_codes",
 )  # fmt: skip
 
+# float32 lanes -------------------------------------------------------------------------------------
+
+_LANES = "test_single.py::test_nearest_of_float32_is_that_of_float64"
+
+_plant(
+    "single.py", "ties of float32 toward zero",
+    "b.add(b.add(scaled, half), last)", "b.add(scaled, half)",
+    f"{_LANES}[posit<8,2>]",
+)  # fmt: skip
+_plant(
+    "single.py", "a clamp of float32 one regime beyond maxpos",
+    "b.shl(b.shl(b.sub(n, _I32(2)), es), _I32(23))", "b.shl(b.shl(b.sub(n, _I32(1)), es), _I32(23))",
+    f"{_LANES}[posit<8,2>]",
+)  # fmt: skip
+_plant(
+    "single.py", "rounding of float32 to odd goes to the wrong side",
+    "b.or_(b.ashr(b.xor(error, bits), _I32(31)), _I32(1))",
+    "b.or_(b.ashr(b.xor(b.not_(error), bits), _I32(31)), _I32(1))",
+    "test_single.py::test_an_error_decides_a_tie",
+)  # fmt: skip
+_plant(
+    "single.py", "float32 where products leave its range",
+    "products = spec.a.max_scale + spec.b.max_scale", "products = spec.a.max_scale",
+    "test_single.py::test_where_float32_is_taken",
+)  # fmt: skip
+
+
 # Order, integers, floats, text -----------------------------------------------------------------------
 
 _plant(
@@ -373,17 +400,17 @@ _plant(
 )  # fmt: skip
 _plant(
     "gemm/fused.py", "a sum rounded to nearest before it is rounded to the format",
-    "round_value(adjust_to_odd(s, e), n, es, flushed)", "round_value(s, n, es, flushed)",
+    "nearest(to_odd(s, e), n, es, flushed)", "nearest(s, n, es, flushed)",
     "gemm/test_accumulators.py::test_a_tie_that_only_the_sum_so_far_breaks[posit<16,2>]",
 )  # fmt: skip
 _plant(
     "gemm/fused.py", "a sum with a product wider than float64 rounded to nearest first",
-    "round_value(adjust_to_odd(r, w if w != 0.0 else v), n, es, flushed)", "round_value(r, n, es, flushed)",
+    "nearest(to_odd(r, w if w != 0.0 else v), n, es, flushed)", "nearest(r, n, es, flushed)",
     "gemm/test_accumulators.py::test_a_tie_that_only_the_sum_so_far_breaks[posit<32,2>]",
 )  # fmt: skip
 _plant(
     "gemm/rounded.py", "the product is not rounded",
-    "round_value(x * row[j], n, es, flushed)", "x * row[j]",
+    "nearest(x * row[j], n, es, flushed)", "x * row[j]",
     f"{_STEPS}[posit<8,2>-posit<8,2>-rounded-normal]",
 )  # fmt: skip
 _plant(

@@ -8,7 +8,7 @@ import numpy as np
 
 from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.gemm.stepwise import BLOCK, exact_in_float64, stepwise_codes
+from positcore.gemm.stepwise import BLOCK, exact_products, stepwise_codes
 from positcore.jit import float_bits, float_from_bits, kernel
 from positcore.mac import Aligned, MacSpec
 from positcore.odd import adjust_to_odd, two_product, two_sum
@@ -38,7 +38,7 @@ def aligned_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
     # Truncated terms are integers below 2^(width + 2) in units of the grid; float64 adds lanes + 1 of them exactly.
     narrow = unit.width + 2 + (unit.lanes + 1).bit_length() <= 53
     # Exact products within the square root of float64's range: one factor scales any of them, and none gets lost.
-    near = exact_in_float64(spec) and max(spec.a.max_scale + spec.b.max_scale, spec.out.max_scale) <= 480
+    near = exact_products(spec, np.float64) and max(spec.a.max_scale + spec.b.max_scale, spec.out.max_scale) <= 480
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
         if near and unit.width <= _TWO_WORDS:

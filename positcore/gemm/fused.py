@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.gemm.stepwise import BLOCK, exact_in_float64, stepwise_codes
+from positcore.gemm.stepwise import BLOCK, exact_products, stepwise_codes, width_for
 from positcore.jit import kernel
 from positcore.mac import MacSpec
-from positcore.odd import adjust_to_odd, two_product, two_sum
+from positcore.odd import two_product, two_sum
+from positcore.single import flushed_for, nearest, to_odd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,17 +22,18 @@ def fused_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[A
 
     Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
     """
-    split = not exact_in_float64(spec)
+    width = width_for(spec)
+    split = not exact_products(spec, width)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, fmt.flushed, sums)
+        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), sums)
 
-    return stepwise_codes(spec, a, b, bias, sum_rows)
+    return stepwise_codes(spec, a, b, bias, sum_rows, width)
 
 
 @kernel
 def _fused(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
-    """Products are exact in float64; a sum is rounded to odd, then to the format."""
+    """Products are exact; a sum is rounded to odd, then to the format."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
@@ -40,13 +41,13 @@ def _fused(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
                 x, row = a[i, k], b[k, start : start + BLOCK]
                 for j in range(acc.size):
                     s, e = two_sum(acc[j], x * row[j])
-                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
+                    acc[j] = nearest(to_odd(s, e), n, es, flushed)
             sums[i, start : start + BLOCK] = acc
 
 
 @kernel
 def _fused_wide(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
-    """Products of up to 60 bits: each is a float64 and its error."""
+    """Products of up to 60 bits: each is a float and its error."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
@@ -57,5 +58,5 @@ def _fused_wide(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> Non
                     s, t = two_sum(p, acc[j])
                     u, v = two_sum(t, e)
                     r, w = two_sum(s, u)
-                    acc[j] = round_value(adjust_to_odd(r, w if w != 0.0 else v), n, es, flushed)
+                    acc[j] = nearest(to_odd(r, w if w != 0.0 else v), n, es, flushed)
             sums[i, start : start + BLOCK] = acc

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.gemm.stepwise import BLOCK, exact_in_float64, stepwise_codes
+from positcore.gemm.stepwise import BLOCK, exact_products, stepwise_codes, width_for
 from positcore.jit import kernel
 from positcore.mac import MacSpec
-from positcore.odd import adjust_to_odd, two_product, two_sum
+from positcore.odd import two_product, two_sum
+from positcore.single import flushed_for, nearest, to_odd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,25 +22,26 @@ def rounded_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
 
     Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
     """
-    split = not exact_in_float64(spec)
+    width = width_for(spec)
+    split = not exact_products(spec, width)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        (_rounded_wide if split else _rounded)(x, y, fmt.n, fmt.es, fmt.flushed, sums)
+        (_rounded_wide if split else _rounded)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), sums)
 
-    return stepwise_codes(spec, a, b, bias, sum_rows)
+    return stepwise_codes(spec, a, b, bias, sum_rows, width)
 
 
 @kernel
 def _rounded(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> None:
-    """Products are exact in float64."""
+    """Products are exact."""
     for i in range(a.shape[0]):
         for start in range(0, b.shape[1], BLOCK):
             acc = sums[i, start : start + BLOCK].copy()  # a buffer of its own, so that the inner loop vectorises
             for k in range(a.shape[1]):
                 x, row = a[i, k], b[k, start : start + BLOCK]
                 for j in range(acc.size):
-                    s, e = two_sum(acc[j], round_value(x * row[j], n, es, flushed))
-                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
+                    s, e = two_sum(acc[j], nearest(x * row[j], n, es, flushed))
+                    acc[j] = nearest(to_odd(s, e), n, es, flushed)
             sums[i, start : start + BLOCK] = acc
 
 
@@ -54,7 +55,7 @@ def _rounded_wide(a: Any, b: Any, n: int, es: int, flushed: int, sums: Any) -> N
                 x, row = a[i, k], b[k, start : start + BLOCK]
                 for j in range(acc.size):
                     p, e = two_product(x, row[j])
-                    term = round_value(adjust_to_odd(p, e), n, es, flushed)
+                    term = nearest(to_odd(p, e), n, es, flushed)
                     s, e = two_sum(acc[j], term)
-                    acc[j] = round_value(adjust_to_odd(s, e), n, es, flushed)
+                    acc[j] = nearest(to_odd(s, e), n, es, flushed)
             sums[i, start : start + BLOCK] = acc

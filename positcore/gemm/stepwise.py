@@ -10,20 +10,26 @@ import numpy as np
 from positcore.codec import encode, round_values
 from positcore.format import PositFormat
 from positcore.mac import MacSpec
+from positcore.single import fits_single
 from positcore.threads import run_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "exact_in_float64", "stepwise_codes"]
+__all__ = ["BLOCK", "exact_products", "stepwise_codes", "width_for"]
 
 BLOCK = 256  # outputs of a row that are summed together, in the first-level cache
 _GRAIN = 1 << 16
 
 
-def exact_in_float64(spec: MacSpec) -> bool:
-    """Whether a product of two operands has at most 53 bits."""
-    return spec.a.significand_bits + spec.b.significand_bits <= 53
+def width_for(spec: MacSpec) -> Any:
+    """float32 where single products and sums, with their errors, are exact in it; else float64."""
+    return np.float32 if fits_single(spec) else np.float64
+
+
+def exact_products(spec: MacSpec, width: Any) -> bool:
+    """Whether the product of two operands is a float of this width, float32 or float64."""
+    return spec.a.significand_bits + spec.b.significand_bits <= np.finfo(width).nmant + 1
 
 
 def stepwise_codes(
@@ -32,6 +38,7 @@ def stepwise_codes(
     b: NDArray[Any],
     bias: NDArray[Any] | None,
     sum_rows: Callable[[Any, Any, PositFormat, Any], None],
+    width: Any = np.float64,
 ) -> NDArray[Any]:
     """Run `sum_rows(a, b, fmt, sums)` on pieces of rows; it adds the products to `sums`, which hold the start.
 
@@ -43,13 +50,15 @@ def stepwise_codes(
     bias : ndarray that broadcasts to (M, N), optional
         Where the sums start, rounded to the output's format.
     sum_rows : callable
+    width : float64 or float32
+        Of what `sum_rows` gets.
 
     Returns
     -------
     ndarray of `spec.out.dtype`, (M, N)
     """
-    x, y = np.ascontiguousarray(a, np.float64), np.ascontiguousarray(b, np.float64)
-    sums = np.zeros((len(x), y.shape[1]))
+    x, y = np.ascontiguousarray(a, width), np.ascontiguousarray(b, width)
+    sums = np.zeros((len(x), y.shape[1]), width)
     if bias is not None:
         sums[:] = round_values(spec.out, np.asarray(bias, np.float64))
     grain = max(1, _GRAIN // max(1, y.size))
