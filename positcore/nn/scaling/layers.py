@@ -132,7 +132,8 @@ class LayerScale:
 
     def _format(self, index: int) -> PositFormat:
         """The format B of a layer, its own where it has a policy of its own."""
-        own = getattr(self.layers[index], "policy", self.policy)
+        layer = self.layers[index]
+        own = getattr(layer, "posit_policy", getattr(layer, "policy", None))
         return (own if isinstance(own, Policy) else self.policy).backward.format
 
     def _arrive(self, index: int, gradient: Tensor) -> Tensor:
