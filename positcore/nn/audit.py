@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from positcore.errors import AuditError
 from positcore.nn.batch_factor import current_pass
 
 __all__ = ["AuditError", "audit", "golden"]
@@ -32,14 +33,10 @@ _EXACT_NAMES = """
     relu relu_ threshold_backward hardtanh hardtanh_ hardtanh_backward clamp clamp_ clamp_min clamp_min_ clamp_max neg
     neg_ abs sign sgn max min amax amin maximum minimum argmax argmin topk sort argsort max_pool2d_with_indices
     max_pool2d_with_indices_backward eq ne lt le gt ge isnan isinf isfinite equal logical_not logical_and logical_or any
-    all nonzero bernoulli_ bernoulli uniform_ normal_ random_ rand randn rand_like randn_like randint_like randperm randint
-    _local_scalar_dense is_pinned _pin_memory record_stream
+    all nonzero bernoulli_ bernoulli uniform_ normal_ random_ rand randn rand_like randn_like randint_like randperm
+    randint _local_scalar_dense is_pinned _pin_memory record_stream
 """
 _EXACT = frozenset(_EXACT_NAMES.split())
-
-
-class AuditError(RuntimeError):
-    """Arithmetic outside of the golden operations."""
 
 
 golden = torch._C._DisableTorchDispatch

@@ -77,7 +77,7 @@ def test_a_pass_within_another_is_refused():
     """Its gradients would not be divided by the batch: the loss declares that to the outer pass."""
     model, loss = twin(Own), pnn.CrossEntropyLoss(POLICY)
     inputs = X.clone().requires_grad_()
-    with pytest.raises(RuntimeError, match="within another does not know by how many samples .* use_reentrant=False"):
+    with pytest.raises(RuntimeError, match=r"within another does not know by how many samples .* use_reentrant=False"):
         loss(checkpoint(model, inputs, use_reentrant=True), Y).backward()
     loss(checkpoint(model, inputs, use_reentrant=False), Y).backward()
     found = [p.grad for p in model.parameters()]
