@@ -14,6 +14,7 @@ import torch
 from record import recorded, write_record
 from runs import Run, Runs
 
+from positcore.errors import AuditError
 from positcore.files import write_aside
 from positcore.nn.training import Recipe
 
@@ -89,7 +90,7 @@ def main(
     Returns
     -------
     int
-        0 done, 1 something is left to train, 2 a wrong option, 130 interrupted.
+        0 done, 1 something is left to train or an audit failed, 2 a wrong option, 130 interrupted.
     """
     parser = argparse.ArgumentParser(prog=f"python experiments/{name}.py", description=f"{title}.")
     add_arguments(parser)
@@ -97,13 +98,16 @@ def main(
         "--order", choices=("exact", "positnn"), default="exact",
         help="of roundings: positnn rounds a convolution's bias gradient as PositNN does (exact)",
     )  # fmt: skip
+    parser.add_argument(
+        "--audit", action="store_true", help="stop at float arithmetic in any step, not only in 16 of each epoch"
+    )
     args = parser.parse_args(argv)
     try:
         torch.set_num_threads(args.threads)
         chosen = [cell for cell in cells if _is_chosen(cell, args)]
         if not chosen:
             raise ValueError(f"no row or column has {' or '.join(args.only)} in it; see --list without --only")
-        runs = Runs(args.output, args.data_root)
+        runs = Runs(args.output, args.data_root, args.audit)
         plan = {cell: [_run(cell, seed, args) for seed in args.seeds] for cell in chosen}
         wanted = list(dict.fromkeys(run for cell in plan.values() for run in cell))
         if args.list:
@@ -124,6 +128,9 @@ def main(
     except (TypeError, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except AuditError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
     record = {"table": name, "title": title, "figures": figures}
     text = json.dumps(record, indent=2)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["DataFileError", "MismatchError", "MissingToolError"]
+__all__ = ["AuditError", "DataFileError", "MismatchError", "MissingToolError"]
+
+
+class AuditError(RuntimeError):
+    """Arithmetic outside of the golden operations (`positcore.nn.audit`)."""
 
 
 class MissingToolError(RuntimeError):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from positcore import data
 from positcore.cli import main as positcore
@@ -214,3 +215,26 @@ def test_what_stands_recorded_is_of_the_tables(load):
     assert found
     for name in found:
         assert len(record.recorded(names[name])) == names[name].recipe.epochs
+
+
+def test_experiments_run_under_the_audit(load, tmp_path, capsys, monkeypatch):
+    cells = load("table7").CELLS
+    command = [*SMALL, "--only", "O16-L12", "-o", str(tmp_path)]
+    monkeypatch.setattr("positcore.nn.training.CrossEntropyLoss", lambda policy: torch.nn.CrossEntropyLoss())
+    assert load("tables").main("table7", "Title", cells, command) == 1
+    assert "table7: audit: aten._log_softmax" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "audited"), [([], 16), (["--audit"], True)])
+def test_how_many_steps_are_audited(load, tmp_path, monkeypatch, options, audited):
+    found = {}
+
+    def trainer(recipe, *data, audited):
+        found[recipe.policy] = audited
+        raise ValueError("seen")
+
+    monkeypatch.setattr(load("runs"), "Trainer", trainer)
+    for only in ("float32", "O16-L12"):
+        command = [*SMALL, *options, "--only", only, "-o", str(tmp_path)]
+        assert load("tables").main("t", "T", load("table7").CELLS, command) == 2
+    assert found == {"float32": False, "O16-L12-FBG8q": audited}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from positcore.errors import MismatchError, MissingToolError
+from positcore.errors import AuditError, MismatchError, MissingToolError
 from positcore.version import __version__
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser(command).parse_args(words)
         return int(args.run(args))
-    except MismatchError as error:
+    except (AuditError, MismatchError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from positcore.errors import AuditError
 from positcore.nn.batch_factor import current_pass
 
 __all__ = ["AuditError", "audit", "golden"]
@@ -32,14 +33,10 @@ _EXACT_NAMES = """
     relu relu_ threshold_backward hardtanh hardtanh_ hardtanh_backward clamp clamp_ clamp_min clamp_min_ clamp_max neg
     neg_ abs sign sgn max min amax amin maximum minimum argmax argmin topk sort argsort max_pool2d_with_indices
     max_pool2d_with_indices_backward eq ne lt le gt ge isnan isinf isfinite equal logical_not logical_and logical_or any
-    all nonzero bernoulli_ bernoulli uniform_ normal_ random_ rand randn rand_like randperm randint rand_like
-    _local_scalar_dense is_pinned _pin_memory record_stream
+    all nonzero bernoulli_ bernoulli uniform_ normal_ random_ rand randn rand_like randn_like randint_like randperm
+    randint _local_scalar_dense is_pinned _pin_memory record_stream
 """
 _EXACT = frozenset(_EXACT_NAMES.split())
-
-
-class AuditError(RuntimeError):
-    """Arithmetic outside of the golden operations."""
 
 
 golden = torch._C._DisableTorchDispatch
@@ -93,6 +90,8 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         exact = name in _EXACT and not _adds(name, args)
+        if func is torch.ops.aten.view.dtype and _is_float(result) and not _is_float(args[0]):
+            raise AuditError(self._message(str(func), [args[0]]))
         if not exact and func.namespace == "aten" and any(map(_is_float, _tensors(result))):
             operands = [x for x in _tensors((args, list((kwargs or {}).values()))) if _is_float(x)]
             if operands and not (name == "_to_copy" and _keeps(operands[0], result)):

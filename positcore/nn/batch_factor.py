@@ -7,11 +7,12 @@ pass is divided by it after its sum. A loss that declares nothing, such as PyTor
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import torch
 
-__all__ = ["current_factor", "current_pass", "declare_factor", "is_mean"]
+__all__ = ["check_pass", "current_factor", "current_pass", "declare_factor", "is_mean"]
 
 _factors: dict[int, tuple[int, bool]] = {}
 
@@ -49,8 +50,44 @@ def _forget(task: int) -> None:
     _factors.pop(task, None)
 
 
+def check_pass() -> None:
+    """In a layer's backward: refuse passes whose gradients would silently be wrong.
+
+    Raises
+    ------
+    RuntimeError
+        With `create_graph=True`: gradients of golden operations have none themselves, so a penalty on them would
+        be left out.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "a backward pass with create_graph=True: the gradients of posit operations have no gradients of their own; "
+            "leave create_graph out"
+        )
+
+
+def _is_nested() -> bool:
+    """Whether the running backward pass was started within another, whose factor it does not know."""
+    frame, passes = sys._getframe(1), 0
+    while frame is not None:
+        passes += frame.f_code is torch.autograd.graph._engine_run_backward.__code__
+        frame = frame.f_back  # type: ignore[assignment]
+    return passes > 1
+
+
 def current_factor() -> int:
-    """The factor of the gradients in the backward pass that is running; 1 if none was declared."""
+    """The factor of the gradients in the backward pass that is running; 1 if none was declared.
+
+    Raises
+    ------
+    RuntimeError
+        If it declared none and runs within another pass, as under `torch.utils.checkpoint` with `use_reentrant=True`.
+    """
+    if current_pass() not in _factors and _is_nested():
+        raise RuntimeError(
+            "a backward pass within another does not know by how many samples to divide its gradients; call "
+            "torch.utils.checkpoint with use_reentrant=False"
+        )
     return _factors.get(current_pass(), (1, False))[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,9 +89,16 @@ def only_writer(folder: Path, wait: bool = False) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If another process holds it, and `wait` is False.
+        If another process holds it, and `wait` is False; or it is no folder, or none that can be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{folder} is no folder that can be written to ({error.strerror}); choose another output folder"
+        ) from error
     try:
         import fcntl
     except ImportError:

@@ -46,34 +46,69 @@ def convert(model: torch.nn.Module, policy: Policy) -> torch.nn.Module:
     ValueError
         If a layer has an option that posit arithmetic does not offer, or the policy names layers that there are not.
     """
+    _check_module("convert", model)
     if not isinstance(policy, Policy):
         raise TypeError(f"convert: policy must be a Policy, such as Policy.parse('O12-L12-FBG8q'), not {policy!r}")
     for name, module in model.named_modules():
-        if isinstance(module, PositLayer):
+        if isinstance(module, PositLayer) or hasattr(module, "posit_policy"):
             raise TypeError(
                 f"convert: {name or 'the model'!r} is a posit layer already; convert the float model instead"
             )
+        _check_parameters(module, name)
     policy.check_layers(name for name, _ in model.named_modules())
     twin = copy.deepcopy(model)
-    _twin(twin, policy, "")
+    _twin(twin, policy, "", set())
     return twin
 
 
 def to_float(model: torch.nn.Module) -> torch.nn.Module:
-    """The float model of a posit twin: a copy with the layers of `torch.nn` and the same parameters in float32."""
+    """The float model of a posit twin: a copy with the layers of `torch.nn` and the same parameters in float32.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module, or a layer has no float twin.
+    """
+    _check_module("to_float", model)
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, PositLayer):
             module.to_float()
-        elif isinstance(getattr(module, "policy", None), Policy):
-            stop_running(module)
+        else:
+            if hasattr(module, "posit_policy"):
+                stop_running(module)
             forget_rounding(module)
     return model.float()
 
 
-def _twin(module: torch.nn.Module, policy: Policy, name: str) -> None:
-    """Make a module the posit twin of itself, with all modules in it."""
-    where = repr(name) if name else "at the top"
+def _check_module(caller: str, model: object) -> None:
+    if isinstance(model, torch.jit.ScriptModule) or not isinstance(model, torch.nn.Module):
+        raise TypeError(f"{caller}: model must be a torch.nn.Module that is not scripted, not {type(model).__name__}")
+
+
+def _check_parameters(module: torch.nn.Module, name: str) -> None:
+    """Refuse what computes a layer's weight in floats before its forward: weight or spectral norm, pruning."""
+    if type(module) in TWINS and not isinstance(getattr(module, "weight", None), torch.nn.Parameter | None):
+        raise TypeError(
+            f"convert: {type(module).__name__} {_where(name)} computes its weight from {_listed(module)}; make it a "
+            "parameter again first (remove_weight_norm, remove_spectral_norm or prune.remove of torch.nn.utils)"
+        )
+
+
+def _listed(module: torch.nn.Module) -> str:
+    return ", ".join(key for key, _ in module.named_parameters(recurse=False))
+
+
+def _where(name: str) -> str:
+    return repr(name) if name else "at the top"
+
+
+def _twin(module: torch.nn.Module, policy: Policy, name: str, done: set[int]) -> None:
+    """Make a module the posit twin of itself, with all modules in it; one that stands in two places, once."""
+    if id(module) in done:
+        return
+    done.add(id(module))
+    where = _where(name)
     own = policy.for_layer(name)
     twin = TWINS.get(type(module))
     if twin is not None:
@@ -84,6 +119,15 @@ def _twin(module: torch.nn.Module, policy: Policy, name: str) -> None:
         return
     if type(module) not in _EXACT:
         if type(module).__module__.startswith("torch.nn") and type(module) not in _CODE:
+            if torch.nn.utils.parametrize.is_parametrized(module):
+                raise TypeError(
+                    f"convert: {type(module).__name__} {where} computes its parameters in floats; make them plain ones "
+                    "first (torch.nn.utils.parametrize.remove_parametrizations)"
+                )
+            if isinstance(module, torch.nn.modules.lazy.LazyModuleMixin):
+                raise TypeError(
+                    f"convert: {type(module).__name__} {where} has no shapes yet; run the float model on a batch first"
+                )
             raise TypeError(
                 f"convert: {type(module).__name__} {where} has no posit twin; there are twins of "
                 f"{', '.join(sorted(kind.__name__ for kind in TWINS))}, and "
@@ -92,6 +136,6 @@ def _twin(module: torch.nn.Module, policy: Policy, name: str) -> None:
         if isinstance(module, torch.nn.TransformerEncoder):
             module.use_nested_tensor = False  # a way around the layers, for evaluation
         run_in_posits(module, own)
-        round_parameters(module)
+    round_parameters(module, own)
     for key, child in module.named_children():
-        _twin(child, policy, f"{name}.{key}" if name else key)
+        _twin(child, policy, f"{name}.{key}" if name else key, done)

@@ -22,7 +22,7 @@ from positcore.gemm.patches import Geometry, unfold
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors, workers
 from positcore.nn.backends import current_backend
-from positcore.nn.batch_factor import current_factor, current_pass, is_mean
+from positcore.nn.batch_factor import check_pass, current_factor, current_pass, is_mean
 from positcore.nn.policy import Policy
 from positcore.quire import QuireArray
 
@@ -144,6 +144,7 @@ def deliver(parameter: Tensor, policy: Policy, terms: Terms) -> Tensor | None:
     ValueError
         If a parameter has several terms, or `accumulate` is on, and the accumulator of G is no quire.
     """
+    check_pass()
     waiting = accumulate.current
     if waiting is not None and waiting.takes(parameter):
         waiting.add(parameter, policy, terms)

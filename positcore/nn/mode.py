@@ -189,7 +189,7 @@ _running: list[PositMode] = []
 
 
 def _start(module: Any, arguments: Any) -> None:
-    mode = PositMode(module.policy)
+    mode = PositMode(module.posit_policy)
     mode.__enter__()  # type: ignore[no-untyped-call]
     _running.append(mode)
 
@@ -199,8 +199,8 @@ def _stop(module: Any, arguments: Any, result: Any) -> None:
 
 
 def run_in_posits(module: Any, policy: Policy) -> None:
-    """Let a module's own `forward` run in a `PositMode` of `policy`, which becomes its attribute."""
-    module.policy = policy
+    """Let a module's own `forward` run in a `PositMode` of `policy`, which becomes its attribute `posit_policy`."""
+    module.posit_policy = policy
     module.register_forward_pre_hook(_start, prepend=True)
     module.register_forward_hook(_stop, always_call=True)
 
@@ -211,4 +211,4 @@ def stop_running(module: Any) -> None:
         for key in [key for key, hook in hooks.items() if hook is mine]:
             del hooks[key]
             module._forward_hooks_always_called.pop(key, None)
-    del module.policy
+    del module.posit_policy

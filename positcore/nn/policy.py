@@ -211,7 +211,7 @@ class Policy:
         ValueError
             If there is such an override; the message names it and the layers.
         """
-        known = list(names)
+        known = [name for name in names if name]
         for override in self.overrides:
             if not any(fnmatchcase(name, override.pattern) for name in known):
                 raise ValueError(f"Policy: {override} matches no layer; there are {', '.join(known)}")

@@ -74,6 +74,8 @@ def quantize_model(
         raise ValueError(f"quantize_model: weights must be one of {', '.join(_SCALES)}, not {weights!r}")
     if activations and sample is None:
         raise ValueError("quantize_model: scales of activations need a sample of inputs, or activations=False")
+    if sample is not None and not sample.numel():
+        raise ValueError("quantize_model: the sample is empty; give some hundred inputs")
     policy = policy_of(policy) if isinstance(policy, PositFormat) else policy
     twin = convert(model, policy).eval()
     layers: dict[str, Any] = {

@@ -68,8 +68,8 @@ class Trainer:
         Normalized with their own mean and std, a batch at a time.
     device : torch.device or str
         Where it runs; posits have the same bits everywhere (dropout draws other numbers on a GPU).
-    audited : bool
-        Whether every step runs under `positcore.nn.audit`; it changes no bit.
+    audited : bool or int
+        Whether every step runs under `positcore.nn.audit`, or how many first ones of each epoch; it changes no bit.
 
     Raises
     ------
@@ -83,7 +83,12 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, train: Dataset, test: Dataset, device: torch.device | str = "cpu", audited: bool = False
+        self,
+        recipe: Recipe,
+        train: Dataset,
+        test: Dataset,
+        device: torch.device | str = "cpu",
+        audited: bool | int = False,
     ) -> None:
         if audited and recipe.policy == "float32":
             raise ValueError("Trainer: an audit finds float arithmetic, which is all that float32 does; audit a policy")
@@ -148,7 +153,7 @@ class Trainer:
         with _own_random_numbers(self.device):
             while self.steps < len(batches):
                 start = time.perf_counter()
-                with audit(self.model) if self.audited else nullcontext():
+                with audit(self.model) if self._is_audited() else nullcontext():
                     loss = self._step(batches[self.steps])
                 self.steps += 1
                 self._loss_sum += loss * len(batches[self.steps - 1])
@@ -163,6 +168,9 @@ class Trainer:
         self.history.append(Epoch(epoch + 1, mean, scores.accuracy, self._seconds, scores.loss, scores.top3))
         self.steps, self._loss_sum, self._seconds = 0, 0.0, 0.0
         return self.history[-1]
+
+    def _is_audited(self) -> bool:
+        return self.audited is True or self.steps < self.audited
 
     def _step(self, batch: Tensor) -> float:
         images, labels = batch_of(self.train, batch.numpy(), self.device)

@@ -17,7 +17,7 @@ from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors
 from positcore.nn.backends import current_backend
-from positcore.nn.batch_factor import current_pass
+from positcore.nn.batch_factor import check_pass, current_pass
 
 __all__ = ["Use", "enter"]
 
@@ -31,6 +31,7 @@ class Use:
 
     def deliver(self, gradient: Tensor | None) -> Tensor | None:
         """In a reader's backward: what it returns to the engine as the gradient of the activation."""
+        check_pass()
         if gradient is None or self.readers < 2:
             return gradient
         parts = self._parts.setdefault(current_pass(), [])

@@ -201,3 +201,12 @@ def test_options_reach_the_recipe(tmp_path, capsys):
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert (recipe["nesterov"], recipe["weight_decay"], recipe["schedule"]) == (True, 0.01, "cosine")
     assert recipe["clip_norm"] == 2.0
+
+
+def test_an_audit_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("positcore.nn.training.CrossEntropyLoss", lambda policy: torch.nn.CrossEntropyLoss())
+    assert main([*SMALL, "--epochs", "1", "--audit", "-o", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("positcore: audit: aten._log_softmax")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()

@@ -120,6 +120,9 @@ def test_the_backward_pass_is_seen():
         (lambda x: x.var(), False),
         (lambda x: x.cumsum(0), False),
         (lambda x: max_pool2d(x[None], 1), True),
+        (lambda x: torch.randn_like(x), True),
+        (lambda x: x.view(torch.int32), True),
+        (lambda x: (x.view(torch.int32) + 1).view(torch.float32), False),
     ],
 )
 def test_what_is_exact(call, passes):

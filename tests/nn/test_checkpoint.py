@@ -1,7 +1,10 @@
 import dataclasses
+import errno
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -210,3 +213,17 @@ def test_one_process_trains_in_a_folder(tmp_path):
         only_writer(folder).__enter__()
     with only_writer(folder, wait=True):
         assert not list(folder.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match=r"file(/run)? is no folder that can be written to \(.*\); choose another"):
+            only_writer(folder).__enter__()
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(ValueError, match=r"is no folder that can be written to \(Read-only file system\); choose"):
+        only_writer(tmp_path).__enter__()

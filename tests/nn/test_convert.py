@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune as torch_prune
 
 from positcore import nn as pnn
 from positcore.nn import Policy, convert, quantize
@@ -109,7 +110,10 @@ def test_max_pooling_whose_windows_only_touch():
         ),
         (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.CELU())), "CELU '1.1' has no posit twin"),
         (nn.ModuleDict({"body": nn.Sequential(nn.Bilinear(2, 2, 2))}), "Bilinear 'body.0' has no posit twin"),
-        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear at the top"),
+        (
+            nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+            "ParametrizedLinear at the top computes its parameters in floats; make them plain .*remove_param",
+        ),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, nn.Module) else None,
 )
@@ -142,3 +146,92 @@ def test_an_error_leaves_the_model_as_it_was():
     with pytest.raises(TypeError, match="CELU"):
         convert(model, POLICY)
     assert type(model[0]) is nn.Linear
+
+
+class Twice(nn.Module):
+    """A layer in two places, parameters in containers, and an attribute that is called policy."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.policy = nn.Sequential(nn.Linear(4, 4)), nn.Linear(4, 4)
+        self.again = nn.ModuleList([self.first[0], self.first])
+        self.scales = nn.ParameterList([nn.Parameter(torch.tensor([0.1, 0.2, 0.3, 0.7]))])
+        self.shifts = nn.ParameterDict({"one": nn.Parameter(torch.tensor([0.1, 0.2, 0.3, 0.7]))})
+
+    def forward(self, x):
+        return self.again[1](self.again[0](self.policy(x))) * self.scales[0] + self.shifts["one"]
+
+
+def test_a_layer_in_two_places_and_parameters_in_containers():
+    model = Twice()
+    twin = convert(model, POLICY)
+    assert list(twin.state_dict()) == list(model.state_dict())
+    assert twin.again[0] is twin.first[0]
+    rounded_parameters(twin, model, POLICY)
+    with pnn.audit(twin):
+        twin(torch.ones(2, 4)).backward(torch.ones(2, 4))
+        pnn.SGD(twin.parameters(), POLICY, 0.5).step()
+    twin.load_state_dict(model.state_dict())
+    rounded_parameters(twin, model, POLICY)
+    back = pnn.to_float(twin)
+    assert [type(module) for module in back.modules()] == [type(module) for module in model.modules()]
+    for module in back.modules():
+        assert not module._forward_pre_hooks
+        assert not module._load_state_dict_post_hooks
+    back.load_state_dict(model.state_dict())
+    x = torch.randn(2, 4)
+    assert torch.equal(back(x), model(x))
+
+
+def test_an_override_of_a_layer_in_two_places_goes_by_its_first_name():
+    policy = pnn.Policy.parse("O12-L12-FBG8q; first.*=F10q")
+    assert convert(Twice(), policy).again[0].policy.forward.format.n == 10
+
+
+def test_weights_that_are_assigned_leave_their_model_alone():
+    model = nn.Sequential(nn.Linear(4, 4))
+    before = model[0].weight.clone()
+    for policy in (POLICY, pnn.Policy.parse("O32-L16-FBG32q")):
+        twin = convert(model, policy)
+        twin.load_state_dict(model.state_dict(), assign=True)
+        assert torch.equal(model[0].weight, before)
+        rounded_parameters(twin, model, policy)
+
+
+def test_what_runs_in_posits_is_not_converted_again():
+    with pytest.raises(TypeError, match="convert: 'the model' is a posit layer already"):
+        convert(convert(Shift(), POLICY), POLICY)
+
+
+class Shift(nn.Module):
+    """No layer, but a forward."""
+
+    def forward(self, x):
+        return x + 1
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "norm", [nn.utils.weight_norm, nn.utils.spectral_norm, lambda m: torch_prune.l1_unstructured(m, "weight", 0.5)]
+)
+def test_weights_that_are_computed_are_refused(norm):
+    model = nn.Sequential(norm(nn.Linear(4, 4)))
+    with pytest.raises(
+        TypeError, match=r"convert: Linear '0' computes its weight from .*weight_.*; make it a parameter"
+    ):
+        convert(model, POLICY)
+
+
+@pytest.mark.parametrize("model", [3, None, nn.Linear])
+def test_only_modules_are_converted(model):
+    for name, call in (("convert", lambda: convert(model, POLICY)), ("to_float", lambda: pnn.to_float(model))):
+        with pytest.raises(TypeError, match=f"{name}: model must be a torch.nn.Module that is not scripted, not"):
+            call()
+
+
+def test_a_lazy_layer_has_to_see_a_batch_first():
+    model = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(TypeError, match="LazyLinear '0' has no shapes yet; run the float model on a batch first"):
+        convert(model, POLICY)
+    model(torch.ones(2, 4))
+    assert convert(model, POLICY)(torch.ones(2, 4)).shape == (2, 3)

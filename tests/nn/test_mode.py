@@ -127,7 +127,8 @@ def test_modules_in_modules():
 
     policy = Policy.parse("O16-L16-F8q-B10q-G12q; inner=F16q; inner.layer=FB12q")
     twin = pnn.convert(Outer(), policy)
-    assert [str(m.policy.forward.format) for m in (twin, twin.inner, twin.inner.layer)] == [
+    policies = twin.posit_policy, twin.inner.posit_policy, twin.inner.layer.policy
+    assert [str(policy.forward.format) for policy in policies] == [
         "posit<8,2>", "posit<16,2>", "posit<12,2>",
     ]  # fmt: skip
     with pnn.audit(twin):
@@ -162,5 +163,5 @@ def test_layers_of_wider_formats_than_the_first():
     twin = pnn.convert(model, policy)
     assert twin[0](X[:, :4]).dtype == twin[1](X[:, :4]).dtype == torch.float64
     assert pnn.convert(model, Policy.parse("O32-L16-FBG8q; 1=FB16q"))[0](X[:, :4]).dtype == torch.float32
-    with pytest.raises(ValueError, match=r"2=FB32q matches no layer; there are , 0, 1"):
+    with pytest.raises(ValueError, match=r"2=FB32q matches no layer; there are 0, 1"):
         pnn.convert(model, Policy.parse("O32-L16-FBG8q; 2=FB32q"))

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+from positcore import nn as pnn
 from positcore.nn import SGD, Adam, AdamW, Policy, RMSprop, audit, clip_grad_norm_, clip_grad_value_, quantize
 
 POLICY = Policy.parse("O12-L12-FBG8q")
@@ -158,3 +159,29 @@ def test_sparse_gradients_are_refused(kind):
     w.grad = torch.eye(3, 4).to_sparse()
     with pytest.raises(TypeError, match=f"{kind.__name__}: a gradient is sparse; posit optimizers take dense ones"):
         optimizer.step()
+
+
+def test_bad_arguments_are_named():
+    policy = pnn.Policy.parse("O12-L12-FBG8q")
+    twin = pnn.convert(torch.nn.Linear(2, 2), policy)
+    with pytest.raises(TypeError, match="SGD: lr must be a number, not 'a'"):
+        pnn.SGD(twin.parameters(), policy, lr="a")
+    with pytest.raises(ValueError, match="SGD: foreach chooses how PyTorch computes in floats; leave it out"):
+        pnn.SGD([{"params": twin.parameters(), "foreach": True}], policy, lr=0.1)
+    with pytest.raises(
+        ValueError, match="Adam: the state to load is of no optimizer: it has no param_groups and state"
+    ):
+        pnn.Adam(twin.parameters(), policy).load_state_dict({})
+    for clip in (pnn.clip_grad_norm_, pnn.clip_grad_value_):
+        with pytest.raises(TypeError, match=r"clip_grad_.*_: policy must be a Policy, not 2.0"):
+            clip(twin.parameters(), 1.0, 2.0)
+    with pytest.raises(TypeError, match="DynamicScaler: policy must be a Policy, not 3"):
+        pnn.DynamicScaler(3)
+    with pytest.raises(TypeError, match="BackScale: policy must be a Policy, not 3"):
+        pnn.BackScale([twin], 3)
+    with pytest.raises(
+        ValueError, match="BackScale: the state to load has no running and exponents; it is of something"
+    ):
+        pnn.BackScale([twin], policy).load_state_dict({})
+    with pytest.raises(ValueError, match="quantize_model: the sample is empty; give some hundred inputs"):
+        pnn.quantize_model(torch.nn.Linear(2, 2), policy, torch.ones(0, 2))

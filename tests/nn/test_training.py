@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import pickle
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -223,6 +224,16 @@ def test_the_audit_changes_no_bit_and_finds_float_arithmetic():
         audited.run_epoch()
     with pytest.raises(ValueError, match="an audit finds float arithmetic, which is all that float32 does; audit a"):
         Trainer(recipe_of(policy="float32"), TRAIN, TEST, audited=True)
+
+
+def test_the_first_steps_alone_are_audited(monkeypatch):
+    seen = []
+    monkeypatch.setattr("positcore.nn.training.audit", lambda model: seen.append(model) or nullcontext())
+    trainer = Trainer(recipe_of(epochs=2, batch_size=16), TRAIN.first(64), TEST.first(8), audited=3)
+    trainer.run_epoch()
+    assert len(seen) == 3
+    trainer.run_epoch()
+    assert len(seen) == 6
 
 
 def test_clipping_bounds_the_step():

@@ -60,7 +60,7 @@ class PositLayer(torch.nn.Module):
             )
         self.policy = policy
         self.prepare()
-        round_parameters(self)
+        round_parameters(self, policy)
 
     def prepare(self) -> None:
         """Check the layer's options, and derive from them what `forward` needs."""
@@ -74,23 +74,29 @@ class PositLayer(torch.nn.Module):
         return f"{text}, policy={self.policy}" if text else f"policy={self.policy}"
 
 
-def round_parameters(module: Any) -> None:
+def round_parameters(module: Any, policy: Policy) -> None:
     """Make a module's own parameters master weights, now and when loaded: values of O, in O's dtype."""
+    module._master_format = policy.optimizer.format
     for parameter in module.parameters(recurse=False):  # changed in place: other modules may share them
         if not parameter.is_meta:
-            parameter.data = quantize(module.policy.optimizer.format, parameter)
+            parameter.data = quantize(policy.optimizer.format, parameter)
     module.register_load_state_dict_post_hook(_round_loaded)
 
 
 def forget_rounding(module: Any) -> None:
     """Let a module load weights as they are."""
+    module.__dict__.pop("_master_format", None)
     hooks = module._load_state_dict_post_hooks
     for key in [key for key, hook in hooks.items() if hook is _round_loaded]:
         del hooks[key]
 
 
 def _round_loaded(module: Any, _: object) -> None:
-    """Weights of any origin become master weights when they are loaded."""
-    with torch.no_grad():
-        for parameter in module.parameters(recurse=False):
-            parameter.copy_(quantize(module.policy.optimizer.format, parameter))
+    """Weights of any origin become master weights when they are loaded.
+
+    What is rounded is a new tensor: with `assign=True` the one that was loaded is that of another model.
+    """
+    for parameter in module.parameters(recurse=False):
+        rounded = quantize(module._master_format, parameter)
+        if rounded.dtype != parameter.dtype or not torch.equal(rounded, parameter):
+            parameter.data = rounded

@@ -39,7 +39,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, p
     ValueError
         If `clip_value` is negative, infinite or nan.
     """
-    fmt, given = policy.optimizer.format, _with_gradients(parameters)
+    fmt, given = _format("clip_grad_value_", policy), _with_gradients(parameters)
     bound = _limit("clip_grad_value_: clip_value", fmt, clip_value)
     if given:
         _write(given, _gradients(fmt, given).clamp(-bound, bound))
@@ -82,7 +82,7 @@ def clip_grad_norm_(
     RuntimeError
         If the norm is NaR and `error_if_nonfinite` is set.
     """
-    fmt, given = policy.optimizer.format, _with_gradients(parameters)
+    fmt, given = _format("clip_grad_norm_", policy), _with_gradients(parameters)
     limit = _limit("clip_grad_norm_: max_norm", fmt, max_norm)
     if norm_type not in (1, 2, math.inf):
         raise ValueError(f"clip_grad_norm_: norm_type must be 2, 1 or infinity, not {norm_type}")
@@ -108,6 +108,12 @@ def _norm(fmt: PositFormat, gradients: Tensor, kind: float) -> Tensor:
     column = gradients[:, None] if kind == 2 else gradients.new_ones(len(gradients), 1)
     total = current_backend().matmul(MacSpec(fmt, fmt, Quire()), row, column).reshape(())
     return tensors.sqrt(fmt, total) if kind == 2 else total
+
+
+def _format(name: str, policy: Policy) -> PositFormat:
+    if not isinstance(policy, Policy):
+        raise TypeError(f"{name}: policy must be a Policy, not {policy!r}")
+    return policy.optimizer.format
 
 
 def _limit(name: str, fmt: PositFormat, value: float) -> float:

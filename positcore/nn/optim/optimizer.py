@@ -70,6 +70,8 @@ class PositOptimizer(torch.optim.Optimizer):
     def check_not_negative(self, group: dict[str, Any], *names: str) -> None:
         """Refuse hyper-parameters that are negative, infinite or nan."""
         for name in names:
+            if isinstance(group[name], str) or not hasattr(group[name], "__float__"):
+                raise TypeError(f"{self._name}: {name} must be a number, not {group[name]!r}")
             if not 0 <= group[name] < float("inf"):
                 raise ValueError(f"{self._name}: {name} must be finite and not negative, not {group[name]}")
 
@@ -152,6 +154,9 @@ class PositOptimizer(torch.optim.Optimizer):
         """Add a group of parameters, with hyper-parameters of its own where it gives some; errors as above."""
         super().add_param_group(param_group)
         try:
+            for name in ("foreach", "fused", "capturable", "differentiable"):
+                if self.param_groups[-1].get(name):
+                    raise ValueError(f"{self._name}: {name} chooses how PyTorch computes in floats; leave it out")
             self.check(self.param_groups[-1])
             for parameter in self.param_groups[-1]["params"]:
                 self._check_values("parameters", parameter, "convert the model with this policy first")
@@ -167,6 +172,8 @@ class PositOptimizer(torch.optim.Optimizer):
         ValueError
             If a group lacks one of the hyper-parameters, or a tensor is none of O values.
         """
+        if not {"param_groups", "state"} <= set(state_dict):
+            raise ValueError(f"{self._name}: the state to load is of no optimizer: it has no param_groups and state")
         for group in state_dict["param_groups"]:
             missing = [name for name in self.defaults if name not in (*group, *_LATER)]
             if missing:

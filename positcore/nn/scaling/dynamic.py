@@ -64,6 +64,8 @@ class DynamicScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
+        if not isinstance(policy, Policy):
+            raise TypeError(f"DynamicScaler: policy must be a Policy, not {policy!r}")
         self.policy, self._enabled = policy, enabled
         self._largest = min(largest_exponent(policy.loss.format), largest_exponent(policy.optimizer.format))
         self._load(init_scale, growth_factor, backoff_factor, growth_interval, 0)

@@ -54,6 +54,8 @@ class LayerScale:
         self.layers, self.policy, self.momentum = list(layers), policy, momentum
         if not self.layers or not all(isinstance(layer, torch.nn.Module) for layer in self.layers):
             raise TypeError(f"{self._name}: layers must be modules in forward order, not {self.layers!r}")
+        if not isinstance(policy, Policy):
+            raise TypeError(f"{self._name}: policy must be a Policy, not {policy!r}")
         if not 0 <= momentum < 1:
             raise ValueError(f"{self._name}: momentum must be at least 0 and less than 1, not {momentum}")
         self._owners()
@@ -115,6 +117,8 @@ class LayerScale:
         ValueError
             If it is of another number of layers.
         """
+        if not {"running", "exponents"} <= set(state_dict):
+            raise ValueError(f"{self._name}: the state to load has no running and exponents; it is of something else")
         running, exponents = state_dict["running"], state_dict["exponents"]
         if not len(running) == len(exponents) == len(self.layers):
             raise ValueError(f"{self._name}: the state to load is of {len(running)} layers, not {len(self.layers)}")
@@ -132,7 +136,8 @@ class LayerScale:
 
     def _format(self, index: int) -> PositFormat:
         """The format B of a layer, its own where it has a policy of its own."""
-        own = getattr(self.layers[index], "policy", self.policy)
+        layer = self.layers[index]
+        own = getattr(layer, "posit_policy", getattr(layer, "policy", None))
         return (own if isinstance(own, Policy) else self.policy).backward.format
 
     def _arrive(self, index: int, gradient: Tensor) -> Tensor:
