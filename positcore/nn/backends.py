@@ -97,12 +97,23 @@ def _golden() -> Backend:
     return backend
 
 
-def _rtl() -> Backend:
-    backend: Backend = import_module("positcore.nn.codes").CodesBackend(import_module("positcore.sim.backend").matmul)
-    return backend
+def _simulated(machine: str) -> Callable[[], Backend]:
+    """A backend of the class `machine`, "module:name", that runs units on codes."""
+    module, _, name = machine.partition(":")
+
+    def load() -> Backend:
+        machine = getattr(import_module(module), name)()
+        backend: Backend = import_module("positcore.nn.codes").CodesBackend(machine.matmul, machine.run)
+        return backend
+
+    return load
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"golden": _golden, "rtl": _rtl}
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "golden": _golden,
+    "rtl": _simulated("positcore.sim.backend:LockstepMachine"),
+    "cocotb": _simulated("positcore.sim.cocotb_machine:CocotbMachine"),
+}
 _loaded: dict[str, Backend] = {}
 _current = "golden"
 
@@ -110,25 +121,46 @@ _current = "golden"
 def current_backend() -> Backend:
     """The backend that layers, losses and optimizers use now."""
     if _current not in _loaded:
-        _loaded[_current] = BACKENDS[_current]()
+        _loaded[_current] = _load(_current)
     return _loaded[_current]
+
+
+def _load(name: str) -> Backend:
+    """A backend by its name, or of two by `first==second` the one that compares them."""
+    first, _, second = name.partition("==")
+    if not second:
+        return BACKENDS[first]()
+    pair = (_loaded.get(part) or _loaded.setdefault(part, BACKENDS[part]()) for part in (first, second))
+    backend: Backend = import_module("positcore.nn.compared").ComparedBackend(*pair, names=(first, second))
+    return backend
 
 
 class use_backend:  # noqa: N801 (reads as a verb, like torch.set_grad_enabled)
     """Run all arithmetic in the backend `name`: from now on, or within a `with` block.
 
+    Parameters
+    ----------
+    name : "golden", "rtl" or "cocotb"
+        The golden model; the compiled simulation of the RTL; the emitted Verilog under Icarus, which is slow.
+    compare : str, optional
+        Another backend that does every operation too. The first code in which their results differ raises a
+        `MismatchError`, which names the layer, the operation, the index and the fields of both codes.
+
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If there is no such backend, or one is to be compared with itself.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, compare: str | None = None) -> None:
         global _current
-        if name not in BACKENDS:
-            raise ValueError(f"use_backend: no backend {name!r}; there are {', '.join(BACKENDS)}")
-        self._name = name
-        self._previous, _current = _current, name
+        for asked in (name,) if compare is None else (name, compare):
+            if asked not in BACKENDS:
+                raise ValueError(f"use_backend: no backend {asked!r}; there are {', '.join(BACKENDS)}")
+        if compare == name:
+            raise ValueError(f"use_backend: {name} would be compared with itself; give another backend")
+        self._name = name if compare is None else f"{name}=={compare}"
+        self._previous, _current = _current, self._name
 
     def __enter__(self) -> None:
         global _current
