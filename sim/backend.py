@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,24 +18,41 @@ from positcore.mac import Aligned, MacSpec, Quire
 from positcore.rational import round_fraction, value_of
 from positcore.sim.lockstep import Alter, LockstepProduct, LockstepUnit
 
-__all__ = ["LockstepMachine", "matmul"]
+__all__ = ["LockstepMachine", "Machine", "Product", "Unit", "matmul"]
 
 Codes = NDArray[np.unsignedinteger[Any]]
 Progress = Callable[[int, int], None]
 
 
-class LockstepMachine:
-    """Units by name, compiled when they are first used: what `positcore.nn.codes.CodesBackend` runs on.
+class Unit(Protocol):
+    """A unit without a handshake, in simulation."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, Codes]:
+        """The outputs for vectors of one length, by port."""
+        ...
+
+
+class Product(Protocol):
+    """A unit that sums products, in simulation."""
+
+    name: str
+
+    def matmul(
+        self, a: Codes, b: Codes, first: tuple[Codes, Codes] | None = None, progress: Progress | None = None
+    ) -> Codes:
+        """The products (S, M, N) of stacks (S, M, K) and (S, K, N); sums begin with the products `first`, (S, M, N)."""
+        ...
+
+
+class Machine(ABC):
+    """Units by name, made when they are first used: what `positcore.nn.codes.CodesBackend` runs on.
 
     Matrix products through a quire run in a systolic array; sums of single rows and other accumulators, in the MAC.
-    Each simulation is 512 copies of the unit, and each call is shared out over `positcore.get_num_threads()` threads.
 
     Parameters
     ----------
     rows, columns : int
         The shape of the array; it changes no bit.
-    alter : mapping of str to callable, optional
-        For the unit of a name (of the array: `array`), what changes its RTLIL: how tests plant faults.
 
     Attributes
     ----------
@@ -42,12 +60,19 @@ class LockstepMachine:
         Operations done so far, by unit; of the array and the MAC, products.
     """
 
-    def __init__(self, rows: int = 2, columns: int = 2, alter: Mapping[str, Alter] | None = None) -> None:
+    def __init__(self, rows: int = 2, columns: int = 2) -> None:
         self.shape = rows, columns
-        self.alter = dict(alter or {})
         self.counts: Counter[str] = Counter()
-        self._units: dict[Design, LockstepUnit] = {}
-        self._products: dict[tuple[MacSpec, bool, int], LockstepProduct] = {}
+        self._units: dict[Design, Unit] = {}
+        self._products: dict[tuple[MacSpec, bool, int], Product] = {}
+
+    @abstractmethod
+    def make_unit(self, design: Design) -> Unit:
+        """The simulation of a unit without a handshake."""
+
+    @abstractmethod
+    def make_product(self, spec: MacSpec, shape: tuple[int, int] | None, stages: int) -> Product:
+        """That of the array of a shape, or of the MAC."""
 
     def run(self, unit: str, spec: MacSpec, inputs: Mapping[str, NDArray[Any]], **options: Any) -> Codes:
         """The codes that a unit gives for vectors of inputs, by port.
@@ -57,11 +82,11 @@ class LockstepMachine:
         ValueError
             If there is no such unit.
         MissingToolError
-            If there is no C++ compiler.
+            If there is no compiler or simulator.
         """
         design = Design.of(unit, spec, **options)
         if design not in self._units:
-            self._units[design] = LockstepUnit(design, self.alter.get(unit))
+            self._units[design] = self.make_unit(design)
         size = len(next(iter(inputs.values())))
         self.counts[str(design)] += size
         if not size:
@@ -88,28 +113,45 @@ class LockstepMachine:
             return np.zeros(shape, spec.out.dtype)
         products = math.prod(stack)
         left, right = a.reshape(products, m, k), b.reshape(products, k, n)
-        steps = None if bias is None else _bias_step(spec, bias, shape)
-        array = isinstance(spec.accumulator, Quire) and min(m, n) > 1 and (bias is None or steps is not None)
-        unit = self._product(spec, array, stages)
-        first = None
-        if bias is not None and array:
-            assert steps is not None
-            column, row = steps
-            left = np.concatenate([np.broadcast_to(column, (len(left), m, 1)), left], axis=2)
-            right = np.concatenate([np.broadcast_to(row, (len(left), 1, n)), right], axis=1)
-        elif bias is not None:
-            start = np.broadcast_to(bias, shape).reshape(-1, m, n)
-            first = start, np.full_like(start, round_fraction(spec.b, 1), dtype=spec.b.dtype)
-        self.counts[unit.name] += len(left) * m * n * (k + (bias is not None))
-        return unit.matmul(left, right, first, progress).reshape(shape)
-
-    def _product(self, spec: MacSpec, array: bool, stages: int) -> LockstepProduct:
+        step = None if bias is None else _bias_step(spec, bias, shape)
+        array = isinstance(spec.accumulator, Quire) and min(m, n) > 1 and (bias is None or step is not None)
         key = spec, array, stages
         if key not in self._products:
-            shape = self.shape if array else (0, 0)
-            alter = self.alter.get("array" if array else "mac")
-            self._products[key] = LockstepProduct(spec, *shape, stages=stages, alter=alter)
-        return self._products[key]
+            self._products[key] = self.make_product(spec, self.shape if array else None, stages)
+        unit, first = self._products[key], None
+        if array and step is not None:
+            left = np.concatenate([np.broadcast_to(step[0], (products, m, 1)), left], axis=2)
+            right = np.concatenate([np.broadcast_to(step[1], (products, 1, n)), right], axis=1)
+        elif bias is not None:
+            start = np.broadcast_to(bias, shape).reshape(products, m, n)
+            first = start, np.full_like(start, round_fraction(spec.b, 1), dtype=spec.b.dtype)
+        self.counts[unit.name] += products * m * n * (k + (bias is not None))
+        return unit.matmul(left, right, first, progress).reshape(shape)
+
+
+class LockstepMachine(Machine):
+    """Compiled simulations of 512 copies of each unit; a call is shared out over `positcore.get_num_threads()` threads.
+
+    Parameters
+    ----------
+    rows, columns : int
+        As for `Machine`.
+    alter : mapping of str to callable, optional
+        For the unit of a name (of the array: `array`), what changes its RTLIL: how tests plant faults.
+    """
+
+    def __init__(self, rows: int = 2, columns: int = 2, alter: Mapping[str, Alter] | None = None) -> None:
+        super().__init__(rows, columns)
+        self.alter = dict(alter or {})
+
+    def make_unit(self, design: Design) -> Unit:
+        """See `Machine.make_unit`."""
+        return LockstepUnit(design, self.alter.get(design.unit.name))
+
+    def make_product(self, spec: MacSpec, shape: tuple[int, int] | None, stages: int) -> Product:
+        """See `Machine.make_product`."""
+        alter = self.alter.get("array" if shape else "mac")
+        return LockstepProduct(spec, *(shape or (0, 0)), stages=stages, alter=alter)
 
 
 def _bias_step(spec: MacSpec, bias: Codes, shape: tuple[int, ...]) -> tuple[Codes, Codes] | None:

@@ -94,7 +94,17 @@ class LockstepProduct:
         self._lines = self.rows * self.terms, self.columns * self.terms
         self._library = compile_sliced(_rtlil(FlatUnit(component), alter), self._driver(), {"o_ready": 1})
         whole, pointer = ctypes.c_int64, ctypes.c_void_p
-        self._library.product.argtypes = [whole, pointer, pointer, *[whole] * 3, pointer, pointer, whole, whole, pointer]
+        self._library.product.argtypes = [
+            whole,
+            pointer,
+            pointer,
+            *[whole] * 3,
+            pointer,
+            pointer,
+            whole,
+            whole,
+            pointer,
+        ]
         self._library.product.restype = whole
 
     def _driver(self) -> str:

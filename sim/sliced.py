@@ -150,7 +150,9 @@ struct Unit {{
                     number = memories.index(gate.memory)
                     address = ", ".join(f"&{self.value(x, part)}" for x in gate.address)
                     lines.append(f"  V {words[key]}[32]; {{ const V *address[] = {{{address}}};")
-                    lines.append(f"    read_memory(memory_{number}, 32, address, {len(gate.address)}, {words[key]}); }}")
+                    lines.append(
+                        f"    read_memory(memory_{number}, 32, address, {len(gate.address)}, {words[key]}); }}"
+                    )
                 lines.append(f"  const V n{node} = {words[key]}[{gate.bit}];")
             else:
                 assert isinstance(gate, Gate)

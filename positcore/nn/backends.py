@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -103,7 +104,7 @@ def _simulated(machine: str) -> Callable[[], Backend]:
 
     def load() -> Backend:
         machine = getattr(import_module(module), name)()
-        backend: Backend = import_module("positcore.nn.codes").CodesBackend(machine.matmul, machine.run)
+        backend: Backend = import_module("positcore.nn.codes").CodesBackend(machine.matmul, machine.run, machine.counts)
         return backend
 
     return load
@@ -161,12 +162,24 @@ class use_backend:  # noqa: N801 (reads as a verb, like torch.set_grad_enabled)
             raise ValueError(f"use_backend: {name} would be compared with itself; give another backend")
         self._name = name if compare is None else f"{name}=={compare}"
         self._previous, _current = _current, self._name
+        _watch()
 
     def __enter__(self) -> None:
         global _current
         if _current != self._name:  # entered anew
             self._previous, _current = _current, self._name
+            _watch()
 
     def __exit__(self, *exception: object) -> None:
         global _current
         _current = self._previous
+        _watch()
+
+
+def _watch() -> None:
+    """Follow which layer is at work as long as backends are compared."""
+    places = "positcore.nn.places"
+    if "==" in _current:
+        import_module(places).start()
+    elif places in sys.modules:
+        sys.modules[places].stop()

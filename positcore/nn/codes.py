@@ -1,12 +1,12 @@
 """`CodesBackend`: a backend made of functions on codes, such as those of a simulator.
 
-Between tensors of values and codes nothing is computed: `exact_codes` gives the codes of values that a format has, and
-refuses all others. So every rounding is that of a unit.
+Between tensors of values and codes nothing is computed: only values that a format has become its codes, and all others
+are refused. So every rounding is that of a unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from positcore.approximations import bit_trick_sigmoid
-from positcore.codec import decode, encode
+from positcore.codec import decode, exact_codes
 from positcore.format import PositFormat
 from positcore.gemm.convolution import flipped
 from positcore.gemm.patches import Geometry, spread, unfold
@@ -24,18 +24,10 @@ from positcore.nn.tensors import as_array, as_tensor
 from positcore.quire import QuireArray
 from positcore.rational import round_fraction
 
-__all__ = ["CodesBackend", "exact_codes"]
+__all__ = ["CodesBackend"]
 
 Codes = NDArray[np.unsignedinteger[Any]]
 _PORTS = ("a", "b", "c")
-
-
-def exact_codes(fmt: PositFormat, x: NDArray[Any]) -> Codes | None:
-    """The codes of values that are all values of `fmt`, nan for NaR; None if one is not and would be rounded."""
-    codes = encode(fmt, x)
-    back = decode(fmt, codes, np.dtype(np.float64))
-    same = (back == x) | (np.isnan(back) & np.isnan(x))
-    return codes if same.all() else None
 
 
 class CodesBackend:
@@ -49,6 +41,8 @@ class CodesBackend:
     run : callable, optional
         (unit, spec, inputs by port, **options) → codes: a unit of `positcore.hw.units` on vectors of one length. A
         backend without it leaves the operations on elements, and what goes on over several, to the golden model.
+    counts : mapping of str to int, optional
+        What each unit did so far, which the functions keep.
 
     Attributes
     ----------
@@ -56,8 +50,13 @@ class CodesBackend:
         The formats that operations named so far: what values may be of.
     """
 
-    def __init__(self, matmul: Callable[..., Any], run: Callable[..., Any] | None = None) -> None:
-        self._matmul, self._run = matmul, run
+    def __init__(
+        self,
+        matmul: Callable[..., Any],
+        run: Callable[..., Any] | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
+        self._matmul, self._run, self.counts = matmul, run, {} if counts is None else counts
         self._golden = GoldenBackend()
         self.formats: dict[PositFormat, None] = {}
 
