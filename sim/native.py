@@ -19,7 +19,7 @@ from pathlib import Path
 
 from positcore.errors import MissingToolError
 from positcore.files import cache_root
-from positcore.hw.yosys import rtlil_to_cxxrtl
+from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
 
 __all__ = ["cache_folder", "compile_library", "compile_sliced"]
 
@@ -91,7 +91,7 @@ def compile_sliced(rtlil: str, driver: str, ties: Mapping[str, int] | None = Non
     from positcore.sim.sliced import sliced_graph, sliced_source
 
     compiler = os.environ.get("CXX", "g++")
-    version = _compiler_version(compiler) + _target(compiler)
+    version = _compiler_version(compiler) + _target(compiler) + yosys_version()
     headers = {name: (files("positcore.sim") / name).read_text() for name in ("sliced.h", "lockstep.h")}
     makers = [(files("positcore.sim") / name).read_text() for name in ("gates.py", "sliced.py")]
     makers += [(files("positcore.hw") / "netlist.py").read_text()]
