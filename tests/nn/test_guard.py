@@ -38,7 +38,8 @@ def test_every_golden_operation_raises(name):
 def test_accumulators_quires_and_functions_of_the_package_raise():
     a = F8.encode(X.numpy())
     calls = [
-        lambda: pc.matmul(SPEC, a, a), lambda: pc.matmul(pc.MacSpec(F8, F8, pc.Fused()), a, a), lambda: pc.add(F8, a, a),
+        lambda: pc.matmul(SPEC, a, a), lambda: pc.matmul(pc.MacSpec(F8, F8, pc.Fused()), a, a),
+        lambda: pc.add(F8, a, a),
         lambda: pc.QuireArray(SPEC, (2, 2)).add_matmul(a, a), lambda: pc.QuireArray(SPEC, (2,)).round(),
         lambda: tensors.quantize(F8, X / 3), lambda: pc.array(F8, X.numpy()) + 1,
     ]  # fmt: skip

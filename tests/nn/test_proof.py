@@ -68,8 +68,8 @@ def test_one_wrong_bit_of_a_weight_is_found(data, tmp_path, monkeypatch):
     proof.run(1)
     assert "every operation was compared as it was done" in (tmp_path / "proof.txt").read_text()
     with torch.no_grad():
-        weight = proof.simulated.model.state_dict()["9.weight"]
-        weight[3, 5] = pc.PositFormat(9, 2).decode(pc.PositFormat(9, 2).encode(weight[3, 5].item()) ^ 1)
+        fmt, weight = pc.PositFormat(9, 2), proof.simulated.model.state_dict()["9.weight"]
+        weight[3, 5] = float(fmt.decode(fmt.encode(weight[3, 5].item()) ^ 1))
     with pytest.raises(MismatchError, match=r"step 2: (the loss is|0\.weight|9\.weight).* in the golden model"):
         proof.run(2)
 
