@@ -87,8 +87,9 @@ static inline void join_bytes(const V *planes, int bits, int word, uint8_t *byte
   uint64_t words[8] = {};
   for (int i = 0; i < bits; ++i)
     for (int w = 0; w < 8; ++w) {
-      const uint64_t byte = planes[i][word] >> 8 * w & 255;  // its bits, one to a byte
-      words[w] |= ((byte * 0x8040201008040201ULL >> 7) & 0x0101010101010101ULL) << i;
+      // Byte j keeps bit j of a copy of the eight bits, and becomes 1 if that is set.
+      const uint64_t kept = (planes[i][word] >> 8 * w & 255) * 0x0101010101010101ULL & 0x8040201008040201ULL;
+      words[w] |= ((kept + 0x7F7F7F7F7F7F7F7FULL) >> 7 & 0x0101010101010101ULL) << i;
     }
   std::memcpy(bytes, words, 64);
 #endif
