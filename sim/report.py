@@ -7,8 +7,7 @@ from pathlib import Path
 
 from positcore.format import PositFormat
 from positcore.hw.units import Design
-from positcore.rational import split
-from positcore.scalar import Posit
+from positcore.text import code_text
 
 __all__ = ["Mismatch", "code_text", "describe"]
 
@@ -30,22 +29,6 @@ class Mismatch:
     inputs: dict[str, list[int]]
     got: dict[str, int]
     want: dict[str, int]
-
-
-def code_text(fmt: PositFormat, code: int) -> str:
-    """A code with its fields and value: `0b01011010 = 0|10|11|010 = 10.0`."""
-    posit = Posit(fmt, code)
-    bits = f"{code:0{fmt.n}b}"
-    if code in (0, fmt.nar):
-        return f"0b{bits} = {posit}"
-    fields = split(fmt, code if code < fmt.nar else code & fmt.maxpos_code)
-    cuts = (1, fields.regime_bits, fields.exponent_bits, fields.fraction_bits)
-    parts, at = [], 0
-    for width in cuts:
-        if width:
-            parts.append(bits[at : at + width])
-        at += width
-    return f"0b{bits} = {'|'.join(parts)} = {posit}"
 
 
 def describe(design: Design, mismatch: Mismatch, waveform: Path | None, seed: int | None, total: int) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "run a unit's RTL against the golden model",
     "synth": "report what a unit takes of an FPGA, by Yosys",
     "train": "train a network in posit arithmetic",
+    "prove": "train some steps on the simulated RTL alone, and compare every bit with the golden model",
     "quantize": "test a network that was trained in float, in posit arithmetic",
     "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
 }
@@ -80,6 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extras = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn", "quantize": "nn"}
+    extras = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn", "quantize": "nn", "prove": "all"}
     extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'

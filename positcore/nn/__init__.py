@@ -7,7 +7,7 @@ A normal PyTorch loop works on the twin of a float model::
     loss_function = pnn.CrossEntropyLoss(policy)
     optimizer = pnn.SGD(twin.parameters(), policy, lr=1 / 16, momentum=0.5)
 
-and `pnn.use_backend("rtl")` runs its matrix products in the simulated hardware, with the same bits.
+and `pnn.use_backend("rtl")` runs all its arithmetic in the simulated hardware, with the same bits.
 """
 
 from positcore.nn.audit import AuditError, audit

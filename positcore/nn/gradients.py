@@ -194,7 +194,7 @@ def _quires(policy: Policy, parameter: Tensor, what: str) -> QuireArray:
             "give; add q to the G stage"
         )
     rows = parameter.shape[0] if parameter.ndim else 1
-    return QuireArray(mac, (rows, parameter.numel() // max(1, rows)))
+    return tensors.quires(mac, (rows, parameter.numel() // max(1, rows)))
 
 
 def _rounded(quires: QuireArray, parameter: Tensor) -> Tensor:

@@ -1,28 +1,28 @@
 """Tensors that hold posit values, and the golden operations on them.
 
 A posit tensor is a float tensor whose values are posits (`PositFormat.tensor_dtype`); NaR is nan. These
-functions share memory with NumPy where they can, and know nothing of autograd. Tensors that are not on the CPU go to
-`positcore.nn.device`, and stay where they are.
+functions know nothing of autograd. Each runs in the backend that is used now (`positcore.nn.backends`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from positcore import arithmetic
-from positcore.codec import decode, encode, round_values
 from positcore.format import PositFormat
-from positcore.functions import table
+from positcore.nn.backends import current_backend
 from positcore.threads import get_num_threads, set_num_threads
 
+if TYPE_CHECKING:
+    from positcore.mac import MacSpec
+    from positcore.quire import QuireArray
+
 __all__ = [
-    "add", "as_array", "as_tensor", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log", "look_up", "mul",
-    "on_cpu", "quantize", "sqrt", "sub", "use_torch_threads",
+    "add", "as_array", "as_tensor", "bit_trick", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log",
+    "look_up", "mul", "on_cpu", "quantize", "quires", "sqrt", "sub", "use_torch_threads",
 ]  # fmt: skip
 
 
@@ -71,6 +71,9 @@ def carrier(*formats: PositFormat) -> torch.dtype:
     return max((dtype_of(fmt) for fmt in formats), key=lambda dtype: dtype.itemsize)
 
 
+# The golden operations, in the backend that is used now -----------------------------------------------
+
+
 def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
     """`x` rounded to values of `fmt`: nearest, ties to the even code; inf and nan give NaR (nan).
 
@@ -83,42 +86,37 @@ def quantize(fmt: PositFormat, x: Tensor) -> Tensor:
     -------
     tensor of `fmt.tensor_dtype`, the shape of `x`
     """
-    if not on_cpu(x):
-        from positcore.nn import device
-
-        return device.quantize(fmt, x)
-    use_torch_threads()
-    return as_tensor(round_values(fmt, as_array(x), fmt.tensor_dtype))
+    return current_backend().quantize(fmt, x)
 
 
 def add(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
     """x + y, rounded once to `fmt`; operands broadcast."""
-    return _apply(arithmetic.values_add, fmt, x, y)
+    return current_backend().add(fmt, x, y)
 
 
 def sub(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
     """x − y, rounded once to `fmt`; operands broadcast."""
-    return _apply(arithmetic.values_sub, fmt, x, y)
+    return current_backend().sub(fmt, x, y)
 
 
 def mul(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
     """x · y, rounded once to `fmt`; operands broadcast."""
-    return _apply(arithmetic.values_mul, fmt, x, y)
+    return current_backend().mul(fmt, x, y)
 
 
 def div(fmt: PositFormat, x: Tensor, y: Tensor) -> Tensor:
     """x / y, rounded once to `fmt`; operands broadcast; x / 0 is NaR."""
-    return _apply(arithmetic.values_div, fmt, x, y)
+    return current_backend().div(fmt, x, y)
 
 
 def fma(fmt: PositFormat, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """x · y + z, rounded once to `fmt`; operands broadcast."""
-    return _apply(arithmetic.values_fma, fmt, x, y, z)
+    return current_backend().fma(fmt, x, y, z)
 
 
 def sqrt(fmt: PositFormat, x: Tensor) -> Tensor:
     """√x, rounded once to `fmt`; x < 0 is NaR."""
-    return _apply(arithmetic.values_sqrt, fmt, x)
+    return current_backend().sqrt(fmt, x)
 
 
 def div_by_count(fmt: PositFormat, x: Tensor, count: int, count_format: PositFormat) -> Tensor:
@@ -136,20 +134,16 @@ def log(fmt: PositFormat, x: Tensor) -> Tensor:
     return look_up(fmt, "log", x)
 
 
-def _apply(op: Callable[..., Any], fmt: PositFormat, *operands: Tensor) -> Tensor:
-    if not on_cpu(*operands):
-        from positcore.nn.device import values
-
-        return getattr(values, op.__name__.removeprefix("values_"))(fmt, *operands)
-    use_torch_threads()
-    return as_tensor(op(fmt, *[as_array(x) for x in operands]))
-
-
 def look_up(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
     """A function of `positcore.functions`, such as "tanh", correctly rounded (n ≤ 16); `x` holds values of `fmt`."""
-    if not on_cpu(x):
-        from positcore.nn.device import values
+    return current_backend().look_up(fmt, name, x)
 
-        return values.look_up(fmt, name, x)
-    use_torch_threads()
-    return as_tensor(decode(fmt, table(fmt, name)[encode(fmt, as_array(x))], fmt.tensor_dtype))
+
+def bit_trick(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
+    """The "sigmoid" or "tanh" of `positcore.approximations`, es = 0; `x` holds values of `fmt`."""
+    return current_backend().bit_trick(fmt, name, x)
+
+
+def quires(spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
+    """Sums that go on over several operations, all 0; a ValueError if the backend has no such sums."""
+    return current_backend().quires(spec, shape)

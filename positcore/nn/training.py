@@ -146,18 +146,11 @@ class Trainer:
         ValueError
             If the loss is NaR; the message names the layer. The weights are those before the step.
         """
-        epoch = len(self.history)
-        generator = torch.Generator().manual_seed(self.recipe.seed * 10007 + epoch)
-        batches = torch.split(torch.randperm(len(self), generator=generator), self.recipe.batch_size)
+        batches = self._batches()
         self.model.train()
         with _own_random_numbers(self.device):
             while self.steps < len(batches):
-                start = time.perf_counter()
-                with audit(self.model) if self._is_audited() else nullcontext():
-                    loss = self._step(batches[self.steps])
-                self.steps += 1
-                self._loss_sum += loss * len(batches[self.steps - 1])
-                self._seconds += time.perf_counter() - start
+                self._advance(batches)
                 if progress:
                     progress(len(batches[self.steps - 1]))
                 if after_step:
@@ -165,12 +158,41 @@ class Trainer:
         self.schedule.step()
         scores = self.scores()
         mean = self._loss_sum / len(self)
-        self.history.append(Epoch(epoch + 1, mean, scores.accuracy, self._seconds, scores.loss, scores.top3))
+        self.history.append(
+            Epoch(len(self.history) + 1, mean, scores.accuracy, self._seconds, scores.loss, scores.top3)
+        )
         self.steps, self._loss_sum, self._seconds = 0, 0.0, 0.0
         return self.history[-1]
 
-    def _is_audited(self) -> bool:
-        return self.audited is True or self.steps < self.audited
+    def step(self) -> float:
+        """Train on the next batch of the epoch under way, and give its loss; what the epoch comes to is not computed.
+
+        Raises
+        ------
+        ValueError
+            If the epoch has no further batch, or as `run_epoch`.
+        """
+        batches = self._batches()
+        if self.steps == len(batches):
+            raise ValueError(f"Trainer: all {len(batches)} steps of the epoch are done; ask for fewer")
+        self.model.train()
+        with _own_random_numbers(self.device):
+            return self._advance(batches)
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        """The samples of each step of the epoch under way."""
+        generator = torch.Generator().manual_seed(self.recipe.seed * 10007 + len(self.history))
+        return torch.split(torch.randperm(len(self), generator=generator), self.recipe.batch_size)
+
+    def _advance(self, batches: tuple[Tensor, ...]) -> float:
+        batch, start = batches[self.steps], time.perf_counter()
+        is_audited = self.audited is True or self.steps < self.audited
+        with audit(self.model) if is_audited else nullcontext():
+            loss = self._step(batch)
+        self.steps += 1
+        self._loss_sum += loss * len(batch)
+        self._seconds += time.perf_counter() - start
+        return loss
 
     def _step(self, batch: Tensor) -> float:
         images, labels = batch_of(self.train, batch.numpy(), self.device)

@@ -4,7 +4,9 @@ import torch
 import positcore as pc
 from positcore.gemm.patches import Geometry
 from positcore.nn import backends, use_backend
-from positcore.nn.backends import CodesBackend, GoldenBackend, current_backend
+from positcore.nn.backends import current_backend
+from positcore.nn.codes import CodesBackend
+from positcore.nn.golden import GoldenBackend
 from positcore.nn.tensors import quantize
 from tests.reference import format_id
 

@@ -12,7 +12,8 @@ from positcore import nn as pnn
 from positcore.gemm.patches import Geometry
 from positcore.mac import Fused
 from positcore.nn import Policy, convert, functional, quantize, use_backend
-from positcore.nn.backends import BACKENDS, CodesBackend
+from positcore.nn.backends import BACKENDS
+from positcore.nn.codes import CodesBackend
 from positcore.nn.functional.convolutions import geometry_of
 from tests.nn.reference import add, array, differences, each, mul, round_to
 

@@ -3,6 +3,7 @@ import torch
 import positcore as pc
 from positcore import nn as pnn
 from positcore.nn import backends
+from positcore.nn.codes import CodesBackend
 from positcore.nn.replay import replay
 
 
@@ -14,7 +15,7 @@ def network():
 
 
 def test_every_output_and_gradient_is_compared(monkeypatch):
-    monkeypatch.setitem(backends.BACKENDS, "codes", lambda: backends.CodesBackend(pc.matmul))
+    monkeypatch.setitem(backends.BACKENDS, "codes", lambda: CodesBackend(pc.matmul))
     rows = replay(*network(), backends=("golden", "codes"))
     assert [(row.tensor, row.codes) for row in rows] == [
         ("0 output", 4 * 2 * 16), ("3 output", 12), ("loss", 1),
@@ -29,7 +30,7 @@ def test_one_wrong_code_is_found(monkeypatch):
         codes.flat[5 % codes.size] ^= 1
         return codes
 
-    monkeypatch.setitem(backends.BACKENDS, "faulty", lambda: backends.CodesBackend(faulty))
+    monkeypatch.setitem(backends.BACKENDS, "faulty", lambda: CodesBackend(faulty))
     rows = replay(*network(), backends=("golden", "faulty"))
     assert rows[0].differing >= 1
     assert rows[0].first == (0, 0, 1, 1)

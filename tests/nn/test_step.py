@@ -7,9 +7,9 @@ from torch import nn
 
 import positcore as pc
 from positcore.gemm.patches import Geometry
-from positcore.nn import SGD, CrossEntropyLoss, Policy, backends, convert, quantize, tensors, use_backend
+from positcore.nn import SGD, CrossEntropyLoss, Policy, backends, convert, golden, quantize, tensors, use_backend
 from positcore.nn import gradients as core
-from positcore.nn.backends import CodesBackend
+from positcore.nn.codes import CodesBackend
 from positcore.nn.functional import products
 from positcore.nn.models import lenet5
 from tests.nn import reference
@@ -211,7 +211,7 @@ def test_the_order_of_summation_does_not_matter(lenet_state, monkeypatch):
         order = rng.permutation(a.shape[1])
         return np.matmul(a[:, order], b[order])
 
-    monkeypatch.setattr(backends, "_torch_product", shuffled)
+    monkeypatch.setattr(golden, "_torch_product", shuffled)
     assert not same(trained(POLICY, lenet(), lenet_batches())[0], lenet_state)
 
 

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from positcore.approximations import bit_trick_sigmoid, bit_trick_tanh
-from positcore.codec import decode, encode
 from positcore.format import PositFormat
 from positcore.nn import tensors
 from positcore.nn.functional.elementwise import map_elements, result
@@ -111,7 +109,7 @@ def sigmoid(x: Tensor, policy: Policy, approximate: str = "none") -> Tensor:
     def gradient(fmt: PositFormat, g: Tensor, y: Tensor) -> Tensor:
         return tensors.mul(fmt, g, tensors.fma(fmt, y.neg(), y, y))
 
-    forward = _way("sigmoid", bit_trick_sigmoid, policy, approximate)
+    forward = _way("sigmoid", policy, approximate)
     return map_elements("sigmoid", x, policy, forward, gradient, keep=result)
 
 
@@ -122,13 +120,11 @@ def tanh(x: Tensor, policy: Policy, approximate: str = "none") -> Tensor:
     def gradient(fmt: PositFormat, g: Tensor, y: Tensor) -> Tensor:
         return tensors.mul(fmt, g, tensors.fma(fmt, y.neg(), y, constant(fmt, 1.0)))
 
-    forward = _way("tanh", bit_trick_tanh, policy, approximate)
+    forward = _way("tanh", policy, approximate)
     return map_elements("tanh", x, policy, forward, gradient, keep=result)
 
 
-def _way(
-    name: str, trick: Callable[..., Any], policy: Policy, approximate: str
-) -> Callable[[PositFormat, Tensor], Tensor]:
+def _way(name: str, policy: Policy, approximate: str) -> Callable[[PositFormat, Tensor], Tensor]:
     """The function by its table, or by its bit trick."""
     if approximate not in ("none", "fast"):
         raise ValueError(f"{name}: approximate must be 'none' or 'fast', not {approximate!r}")
@@ -140,7 +136,7 @@ def _way(
             f"{name}: approximate='fast' is the bit trick of formats with es = 0, and F is {policy.forward.format}; "
             "take F8/0 or the like"
         )
-    return lambda fmt, a: tensors.as_tensor(decode(fmt, trick(fmt, encode(fmt, tensors.as_array(a))), fmt.tensor_dtype))
+    return lambda fmt, a: tensors.bit_trick(fmt, name, a)
 
 
 # SiLU and GELU ---------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from positcore.nn import tensors, workers
 from positcore.nn.functional.operands import DotTerms, constant
 from positcore.nn.gradients import MatmulTerms, Terms
 from positcore.nn.policy import Policy, Stage
-from positcore.quire import QuireArray
 
 __all__ = [
     "Measure", "Running", "Statistics", "accumulator_of", "by_constants", "by_range", "by_variance",
@@ -31,7 +30,7 @@ def _total(mac: MacSpec, terms: Terms, rows: int, shared: bool) -> Tensor:
     """The sums (rows, 1), over all workers where they are shared; each in one accumulator, rounded once."""
     if not (shared and workers.active()):
         return terms.rounded(mac)
-    quires = QuireArray(mac, (rows, 1))
+    quires = tensors.quires(mac, (rows, 1))
     terms.add_to(quires)
     return tensors.as_tensor(decode(mac.out, workers.summed(quires).round(), mac.out.tensor_dtype))
 

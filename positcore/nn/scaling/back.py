@@ -106,7 +106,7 @@ class BackScale(LayerScale):
         """Add to the sums of a point: Σ x and Σ x·x."""
         fmt = self.policy.optimizer.format
         x = encode(fmt, gradient.detach().cpu().numpy()).reshape(-1)
-        count, sums = self._seen.get(index) or (0, QuireArray(MacSpec(fmt, fmt, Quire()), (1, 2)))
+        count, sums = self._seen.get(index) or (0, tensors.quires(MacSpec(fmt, fmt, Quire()), (1, 2)))
         sums.add_matmul(x[None], np.stack([np.full_like(x, encode(fmt, 1.0)), x], axis=1))
         self._seen[index] = count + len(x), sums
 

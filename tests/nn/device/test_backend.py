@@ -6,8 +6,8 @@ import torch
 import positcore as pc
 from positcore.gemm.patches import Geometry
 from positcore.nn import backends
-from positcore.nn.backends import GoldenBackend
 from positcore.nn.device import DeviceBackend
+from positcore.nn.golden import GoldenBackend
 from positcore.nn.tensors import quantize
 from tests.nn.device.conftest import WITHOUT_CUDA
 

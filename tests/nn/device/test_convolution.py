@@ -3,7 +3,7 @@ import torch
 
 import positcore as pc
 from positcore.gemm.patches import Geometry, unfold
-from positcore.nn.backends import CodesBackend
+from positcore.nn.codes import CodesBackend
 from positcore.nn.device import DeviceBackend
 from positcore.nn.device.convolution import patches
 from positcore.nn.tensors import quantize

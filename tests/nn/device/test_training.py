@@ -6,6 +6,7 @@ from torch import nn
 
 from positcore.nn import SGD, CrossEntropyLoss, Policy, backends, convert, quantize, tensors
 from positcore.nn import device as dev
+from positcore.nn.golden import GoldenBackend
 
 
 def trained(policy, device):
@@ -42,4 +43,4 @@ def test_the_weights_are_those_of_the_golden_model(notation, device, monkeypatch
     assert expected.keys() == got.keys()
     assert all(torch.equal(got[key], weight) for key, weight in expected.items())
     assert all(torch.equal(quantize(policy.optimizer.format, w), w) for w in got.values())
-    assert isinstance(backends.current_backend(), backends.GoldenBackend)
+    assert isinstance(backends.current_backend(), GoldenBackend)

@@ -1,0 +1,108 @@
+"""`positcore prove`: steps of training on simulated RTL alone, compared with the golden model bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from positcore.cli.arguments import add_json
+
+if TYPE_CHECKING:
+    from positcore.nn.proof import ProvenStep
+
+__all__ = ["EXAMPLE", "configure", "run"]
+
+EXAMPLE = "positcore prove lenet5 --data fashion-mnist-subset --steps 2 --batch-size 16 -o out/proof"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from positcore.data import NAMES
+    from positcore.nn.models import MODELS
+    from positcore.nn.recipe import Recipe
+
+    default = Recipe()
+    parser.add_argument("model", metavar="MODEL", help=f"the network: {', '.join(MODELS)}")
+    parser.add_argument(
+        "--data", choices=NAMES, default="fashion-mnist-subset",
+        help="the data set (fashion-mnist-subset, which is part of the package)",
+    )  # fmt: skip
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where its files are ($POSITCORE_DATA)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of training (20)")
+    parser.add_argument("--batch-size", type=int, default=default.batch_size, help=f"({default.batch_size})")
+    parser.add_argument("--policy", default=default.policy, help=f"formats of each stage ({default.policy})")
+    parser.add_argument("--lr", type=float, default=default.lr, help=f"the learning rate ({default.lr})")
+    parser.add_argument("--momentum", type=float, default=default.momentum, help=f"({default.momentum})")
+    parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
+    parser.add_argument(
+        "--backend", default="rtl", help="rtl (compiled simulation) or cocotb (the Verilog under Icarus, slow)"
+    )
+    parser.add_argument(
+        "--compare", action="store_true",
+        help="compare every operation with the golden model, which names the first that differs; bars nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, metavar="T", help="threads; the results are the same bits for any number"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/proof"), metavar="DIR", help="(out/proof)")
+    parser.add_argument("--resume", action="store_true", help="go on after the steps in DIR")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train in both, compare after each step, and write proof.json, proof.txt and checkpoint.pt into the folder."""
+    import torch
+
+    from positcore.data import load
+    from positcore.nn.checkpoint import only_writer
+    from positcore.nn.proof import Proof
+    from positcore.nn.recipe import Recipe
+
+    for name in ("steps", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"prove: --{name} must be at least 1, not {value}")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(
+        args.model,
+        args.policy,
+        epochs=1,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        momentum=args.momentum,
+        seed=args.seed,
+    )
+    train = load(args.data, "train", args.data_root)
+    proof = Proof(recipe, train, load(args.data, "test", args.data_root), args.output, args.backend, args.compare)
+    if proof.checkpoint.exists() != args.resume:
+        there = f"{proof.checkpoint} is there already; go on from it with --resume, or choose another -o"
+        raise ValueError(f"--resume: there is no {proof.checkpoint}; leave --resume out" if args.resume else there)
+    with only_writer(args.output):
+        if args.resume:
+            proof.resume()
+        done = len(proof.steps)
+        seconds: list[float] = []
+
+        def told(step: ProvenStep) -> None:
+            seconds.append(step.seconds)
+            later = seconds[1:] or seconds  # the first step compiles
+            left = (args.steps - step.step) * sum(later) / len(later)
+            print(
+                f"step {step.step}/{args.steps}: loss {step.loss:.4f}, {step.codes:,} codes equal, "
+                f"{step.seconds:.1f} s, {left:.0f} s left",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+
+        try:
+            proof.run(args.steps, told)
+        except KeyboardInterrupt:
+            kept = f"{args.output} holds {len(proof.steps)} step(s); --resume goes on" if proof.steps else ""
+            raise KeyboardInterrupt(kept) from None
+        if done == len(proof.steps):
+            proof.write()
+    print(json.dumps(proof.record(), indent=2) if args.json else proof.text())
+    return 0
