@@ -14,7 +14,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from positcore.errors import MissingToolError
+from positcore.errors import BuildError, MissingToolError
 from positcore.files import cache_root
 from positcore.hw.yosys import rtlil_to_cxxrtl
 
@@ -48,6 +48,8 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
     ------
     MissingToolError
         If there is no C++ compiler.
+    BuildError
+        If it fails, or there is no room for its files; nothing is kept then.
     """
     compiler = os.environ.get("CXX", "g++")
     version = _compiler_version(compiler)
@@ -58,6 +60,18 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
     key = hashlib.sha256("\0".join([source, *headers.values(), *flags, version]).encode()).hexdigest()[:32]
     library = cache_folder() / f"{key}.so"
     if not library.exists():
+        _build(library, source, headers, compiler, version, flags)
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError:  # damaged after it was made: a crash of the machine, a full disk under a copied cache
+        library.unlink(missing_ok=True)
+        _build(library, source, headers, compiler, version, flags)
+        return ctypes.CDLL(str(library))
+
+
+def _build(library: Path, source: str, headers: dict[str, str], compiler: str, version: str, flags: list[str]) -> None:
+    """Compile a library aside and give it its name."""
+    try:
         library.parent.mkdir(parents=True, exist_ok=True)
         runtime = _precompiled_runtime(compiler, version, flags)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
@@ -65,23 +79,16 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
             (folder / "unit.cpp").write_text(source)
             for header, text in headers.items():
                 (folder / header).write_text(text)
-            _compile(
-                [
-                    compiler,
-                    *flags,
-                    f"-I{_runtime()}",
-                    "-I.",
-                    "-include",
-                    str(runtime),
-                    "-shared",
-                    "unit.cpp",
-                    "-o",
-                    "unit.so",
-                ],
-                folder,
-            )
+            include = [f"-I{_runtime()}", "-I.", "-include", str(runtime)]
+            _compile([compiler, *flags, *include, "-shared", "unit.cpp", "-o", "unit.so"], folder)
+            with (folder / "unit.so").open("rb") as file:
+                os.fsync(file.fileno())  # a name is never on disk before what it names
             os.replace(folder / "unit.so", library)
-    return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise BuildError(
+            f"compiled simulation: {library.parent} cannot hold it ({error.strerror}); make room there, or name "
+            "another folder by POSITCORE_CACHE"
+        ) from None
 
 
 def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
@@ -102,8 +109,12 @@ def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
 
 def _compile(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise BuildError(
+            f"{command[0]} was killed (signal {-done.returncode}) while it compiled a simulation; run again"
+        )
     if done.returncode:
-        raise RuntimeError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
+        raise BuildError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
 
 
 @cache

@@ -8,6 +8,7 @@ import pytest
 import positcore as pc
 from positcore.cli import main
 from positcore.hw.decode import Decoder
+from positcore.hw.divider import IterativeDivider
 
 pytestmark = pytest.mark.rtl
 
@@ -142,3 +143,30 @@ def test_an_input_is_parsed(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["verify", "add", "--format", "8,2", "--inputs", "a:3"])
     assert "an input is given as NAME=V or NAME=V,V,... in integers, not 'a:3'" in capsys.readouterr().err
+
+
+def test_a_failing_compiler(capsys, monkeypatch, tmp_path):
+    compiler = tmp_path / "g++"
+    compiler.write_text('#!/bin/sh\necho "no room in here" >&2\n[ "$1" = --version ]\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path / "cache"))
+    status, _, err = run(capsys, "decode", "--format", "4,1")
+    assert (status, err) == (2, f"positcore: {compiler} failed on a simulation: no room in here\n")
+
+
+def test_a_broken_handshake_is_a_failed_check(capsys, monkeypatch):
+    original = IterativeDivider.elaborate
+
+    def elaborate(self, platform):
+        m = original(self, platform)
+        m.d.comb += self.o.valid.eq(0)
+        return m
+
+    monkeypatch.setattr(IterativeDivider, "elaborate", elaborate)
+    status, out, err = run(capsys, "div-iterative", "--format", "4,1", "--exhaustive")
+    assert (status, out) == (1, "")
+    assert err == (
+        "positcore: div-iterative[posit<4,1>]: the stream got stuck: items or results were lost\n"
+        "  campaign positcore verify div-iterative --format 4,1 --exhaustive\n"
+    )
