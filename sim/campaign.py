@@ -129,8 +129,7 @@ def verify(
         _warm_up(design)
         mismatch = _compare(plan, run, kept, coverage, progress)
         if mismatch is not None:
-            shown = waveforms is not None and design.unit.kind != "bus"
-            path = write_waveform(design, mismatch, Path(waveforms or ".")) if shown else None
+            path = write_waveform(design, mismatch, Path(waveforms or ".")) if waveforms is not None else None
             report = _report(plan, found, coverage, mismatch, path)
             raise CampaignMismatchError(describe(design, mismatch, path, _again(plan)), report)
     if not found.vectors:
@@ -295,8 +294,10 @@ def _compare(
             kept.save(coverage)
         kept.save(coverage, always=True)
         return None
-    except StreamError as error:
-        raise StreamError("\n".join([str(error), *_again(plan)])) from None
+    except (RuntimeError, ValueError) as error:
+        if not plan.design.unit.streaming:
+            raise
+        raise StreamError("\n".join([str(error), *_again(plan)])) from error  # it broke the protocol of a stream or bus
     except KeyboardInterrupt:
         kept.save(coverage, always=True)
         share = f"{state.vectors:,} of {plan.total:,} vectors ({100 * state.vectors / plan.total:.1f} %)"

@@ -2,9 +2,9 @@
 
     python tests/fault_server.py SOUND JOBS WORKERS
 
-SOUND is a tree without a fault (`tests.trees`), JOBS a JSON list of {"tree", "tests", "output", "cache"}. A child imports
-generators, simulators and tests anew, from its own tree. It writes what pytest says to "output", and its exit status
-to "output" with `.status` after it.
+SOUND is a tree without a fault (`tests.trees`), JOBS a JSON list of {"tree", "tests", "output", "cache"}. A child
+imports generators, simulators and tests anew, from its own tree. It writes what pytest says to "output", and its exit
+status to "output" with `.status` after it.
 """
 
 from __future__ import annotations
@@ -69,11 +69,19 @@ def serve(jobs: list[dict[str, object]], workers: int) -> None:
     """Run all jobs, so many at a time."""
     running: dict[int, tuple[dict[str, object], float]] = {}
     waiting = list(jobs)
+
+    def stop(*_: object) -> None:
+        for process in running:
+            os.killpg(process, signal.SIGKILL)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, stop)
     while waiting or running:
         while waiting and len(running) < workers:
             job = waiting.pop(0)
             process = os.fork()
             if not process:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 status = 70
                 try:
                     status = child(job)

@@ -105,17 +105,20 @@ class Tree:
                     compiled.unlink()
         return tree
 
-    def run(self, *tests: str, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run tests in a process of their own, which imports this tree, with a cache of simulations or a new one."""
+    def environment(self) -> dict[str, str]:
+        """Variables with which a process imports this tree, and computes in one thread."""
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
-        settings = {
+        return kept | {
             "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000",
             "POSITCORE_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
         }  # fmt: skip
+
+    def run(self, *tests: str) -> subprocess.CompletedProcess[str]:
+        """Run tests in a process of their own, which imports this tree."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
         with tempfile.TemporaryDirectory() as scratch:
             return subprocess.run(
                 [*command, "--basetemp", f"{scratch}/tmp", *(f"tests/{test}" for test in tests)],
-                cwd=self.folder, env=kept | settings | {"POSITCORE_CACHE": str(cache or f"{scratch}/cache")},
-                capture_output=True, text=True, timeout=900, check=False,
+                cwd=self.folder, env=self.environment() | {"POSITCORE_CACHE": f"{scratch}/cache"},
+                capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
