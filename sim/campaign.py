@@ -286,7 +286,7 @@ def _compare(
                 return outcome.mismatch
             coverage.add(outcome.coverage)
             state.blocks += 1
-            state.vectors += outcome.count
+            state.vectors += outcome.vectors
             if progress is not None:
                 progress(state.vectors, plan.total)
             if state.vectors >= plan.total:

@@ -44,7 +44,12 @@ def _arithmetic(design: Design, inputs: Columns, want: Columns) -> _Classes:
         terms = [np.empty(exact.size), third]
         odd.product_into(values[0], values[1], terms[0])
     else:
-        into = {"add": odd.sum_into, "sub": odd.difference_into, "mul": odd.product_into, "div": odd.quotient_into}
+        into: dict[str, Callable[..., None]] = {
+            "add": odd.sum_into,
+            "sub": odd.difference_into,
+            "mul": odd.product_into,
+            "div": odd.quotient_into,
+        }
         into[name](*values, exact)
     how = [regime_classes(fmt, want["code"]), rounding(fmt, exact, want["code"])]
     if name not in ("mul", "div"):
@@ -92,14 +97,14 @@ def _integral_posit(design: Design, inputs: Columns, want: Columns) -> _Classes:
     exact, result = (
         decode(fmt, np.asarray(codes).astype(fmt.dtype)) for codes in (inputs["a"], want["code"])
     )  # fmt: skip
-    how = np.where(np.isnan(exact), 0, integer_rounding(exact, result, np.True_))
+    how = np.where(np.isnan(exact), 0, integer_rounding(exact, result, np.ones(exact.size, bool)))
     return {"a": (regime_classes(fmt, inputs["a"]),), "result": (regime_classes(fmt, want["code"]), how)}
 
 
 def _from_integer(design: Design, inputs: Columns, want: Columns) -> _Classes:
     assert design.bits is not None
     values = np.asarray(inputs["value"])
-    lowest = design.signed and values == -(1 << (design.bits - 1))
+    lowest = (values == -(1 << (design.bits - 1))) & bool(design.signed)
     negative = values < 0 if design.signed else np.zeros(values.size, bool)
     magnitudes = np.where(negative, -values.astype(np.int64), values).astype(np.uint64)
     exact = np.empty(values.size)
@@ -154,7 +159,7 @@ def _floats(design: Design, bits: NDArray[Any]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         if design.float_format == "bfloat16":
             return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-        return bits.view(design.float_format).astype(np.float64)
+        return bits.view(str(design.float_format)).astype(np.float64)
 
 
 def _float_kinds(design: Design, bits: NDArray[Any]) -> NDArray[np.intp]:

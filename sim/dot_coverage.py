@@ -37,9 +37,10 @@ def exact_sums(spec: MacSpec, inputs: Mapping[str, NDArray[Any]]) -> Sums:
     lengths = np.diff(ends, prepend=0)
     a, b = (x[: ends[-1]].reshape(ends[-1], -1) for x in (a, b))
     at = np.arange(lengths.max())
-    inside = at < lengths[:, None]
+    inside = np.less(at, lengths[:, None])
     index = np.where(inside, (ends - lengths)[:, None] + at, 0)
-    padded = [np.where(inside[..., None], x[index], 0.0).reshape(lengths.size, -1) for x in (a, b)]
+    shown = np.expand_dims(inside, -1)
+    padded = [np.where(shown, x[index], 0.0).reshape(lengths.size, -1) for x in (a, b)]
     places = np.arange(lengths.size)
     return _sums(padded[0], padded[1], places, places, lengths)
 

@@ -42,7 +42,7 @@ Alter = Callable[[str], str] | None
 class Outcome(NamedTuple):
     """What came of a block: the inputs compared, the bins that they met, the first difference."""
 
-    count: int
+    vectors: int
     coverage: dict[str, NDArray[np.int64]]
     mismatch: Mismatch | None
 

@@ -34,8 +34,7 @@ def prepare(sound: str) -> None:
     assert Path(pc.__file__).parent == Path(sound) / "positcore"
     yosys.prepare()
     fmt = pc.PositFormat(3, 1)
-    prove([Design.of(name, fmt) for name in ("add", "mul", "fma", "div", "sqrt", "compare", "decode")])
-    pc.matmul(pc.MacSpec(fmt), *[[[1]]] * 2)
+    prove([Design.of("add", fmt)])
 
 
 def child(job: dict[str, object]) -> int:

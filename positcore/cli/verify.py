@@ -103,7 +103,9 @@ def _tell(args: argparse.Namespace, report: Report, text: str) -> None:
     if args.json:
         print(content)
     if args.report is not None:
-        for suffix, written in ((".json", content), (".txt", text)):
-            write_aside(
-                Path(args.report + suffix), lambda aside, written=written: aside.write_text(written + "\n", "utf-8")
-            )
+        _write(Path(args.report + ".json"), content)
+        _write(Path(args.report + ".txt"), text)
+
+
+def _write(path: Path, text: str) -> None:
+    write_aside(path, lambda aside: aside.write_text(text + "\n", encoding="utf-8"))

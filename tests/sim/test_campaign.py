@@ -179,7 +179,7 @@ def test_code_text(code, text):
     ("unit", "options", "vectors"),
     [
         ("sub", {}, None),
-        ("sqrt-iterative", {}, None),
+        ("div-iterative", {}, None),
         ("quire", {}, 500),
         ("gemm", {"rows": 2, "columns": 2, "depth": 4}, 200),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in [

@@ -31,6 +31,25 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "sim"
 
 
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """The precompiled header of CXXRTL's runtime, which takes longer than the units of these tests."""
+    folder = tmp_path_factory.mktemp("runtime")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSITCORE_CACHE", str(folder))
+        small_unit()
+    (made,) = (folder / "sim").glob("runtime-*")
+    return made
+
+
+@pytest.fixture
+def prepared(cache, runtime):
+    """A cache that has the runtime and nothing else."""
+    cache.mkdir()
+    (cache / runtime.name).symlink_to(runtime)
+    return cache
+
+
 def test_cache_place(monkeypatch, tmp_path):
     monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path / "sim"
@@ -62,17 +81,17 @@ def test_failed_build_leaves_nothing(cache):
     assert list(cache.iterdir()) == []
 
 
-def test_a_damaged_library_is_made_anew(cache):
+def test_a_damaged_library_is_made_anew(prepared):
     small_unit()
-    (library,) = cache.glob("*.so")
+    (library,) = prepared.glob("*.so")
     for damage in (b"", b"no library at all"):
         library.unlink()  # it may still be mapped
         library.write_bytes(damage)
         assert small_unit().run({"code": CODES})["nar"].tolist() == [0] * 8 + [1] + [0] * 7
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(prepared.iterdir())) == 2
 
 
-def test_a_changed_generator_gets_a_library_of_its_own(cache, monkeypatch):
+def test_a_changed_generator_gets_a_library_of_its_own(prepared, monkeypatch):
     """And the old one back, when it is as it was."""
     sound = small_unit().run({"code": CODES})
     original = Decoder.elaborate
@@ -85,33 +104,37 @@ def test_a_changed_generator_gets_a_library_of_its_own(cache, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Decoder, "elaborate", elaborate)
         assert small_unit().run({"code": CODES})["nar"].tolist() == [0] * 16
-    assert len(list(cache.glob("*.so"))) == 2
+    assert len(list(prepared.glob("*.so"))) == 2
     np.testing.assert_array_equal(small_unit().run({"code": CODES})["nar"], sound["nar"])
 
 
-@pytest.mark.parametrize("size", [100, 60_000])
-def test_a_full_disk(cache, monkeypatch, size):
-    """A limit on the size of files, in the middle of the source or of the library."""
+@pytest.mark.parametrize("step", ["rtlil_to_cxxrtl", "_compile"])
+def test_a_full_disk(prepared, monkeypatch, step):
+    """A limit on the size of files from a step on: nothing but the source is written, or not even that."""
     small_unit()
-    before = sorted(path.name for path in cache.iterdir())
+    before = sorted(path.name for path in prepared.iterdir())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    original = native.rtlil_to_cxxrtl
+    original = getattr(native, step)
 
-    def generated(rtlil):
-        text = original(rtlil)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-        return text
+    def limited(*arguments):
+        if step == "rtlil_to_cxxrtl":
+            text = original(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        return text if step == "rtlil_to_cxxrtl" else original(*arguments)
 
-    monkeypatch.setattr(native, "rtlil_to_cxxrtl", generated)
-    words = r"cannot hold it \(File too large\); make room there, or name another folder by POSITCORE_C|g\+\+ failed"
+    monkeypatch.setattr(native, step, limited)
+    words = {
+        "rtlil_to_cxxrtl": r"cannot hold it \(File too large\); make room there, or name another folder by POSITC",
+        "_compile": r"g\+\+ (failed on a simulation|was killed)",
+    }
     try:
-        with pytest.raises(pc.BuildError, match=words):
-            VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O0")
+        with pytest.raises(pc.BuildError, match=words[step]):
+            VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O1")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert sorted(path.name for path in cache.iterdir()) == before
-    monkeypatch.setattr(native, "rtlil_to_cxxrtl", original)
-    adder = VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O0")
+    assert sorted(path.name for path in prepared.iterdir()) == before
+    monkeypatch.setattr(native, step, original)
+    adder = VectorUnit(FlatUnit(Design.of("add", F).component()), optimize="-O1")
     np.testing.assert_array_equal(adder.run({"a": CODES, "b": CODES})["code"], pc.add(F, CODES, CODES))
 
 
@@ -129,12 +152,12 @@ def test_a_compiler_that_is_killed(cache, monkeypatch, tmp_path, signal_number):
     compiler.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo a; else {killed}; fi\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(pc.BuildError, match=rf"g\+\+ was killed \(signal {int(signal_number)}\) while compiling a sim"):
+    with pytest.raises(pc.BuildError, match=rf"g\+\+ was killed \(signal {int(signal_number)}\) while it compiled a s"):
         small_unit()
     assert not list(cache.iterdir())
 
 
-def test_an_interrupted_build_leaves_nothing(cache, monkeypatch):
+def test_an_interrupted_build_leaves_nothing(prepared, monkeypatch):
     def interrupted(command, *args, **kwargs):
         if "-shared" in command:
             (kwargs["cwd"] / "unit.so").write_bytes(b"half")
@@ -144,7 +167,7 @@ def test_an_interrupted_build_leaves_nothing(cache, monkeypatch):
     monkeypatch.setattr(subprocess, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small_unit()
-    assert [path.name.partition("-")[0] for path in cache.iterdir()] == ["runtime"]
+    assert [path.name.partition("-")[0] for path in prepared.iterdir()] == ["runtime"]
     monkeypatch.setattr(subprocess, "run", _run)
     assert small_unit().run({"code": CODES})["nar"].sum() == 1
 
