@@ -52,7 +52,7 @@ def _sums(
     columns: NDArray[np.intp],
     lengths: NDArray[np.int64],
 ) -> Sums:
-    nar = np.isnan(a).any(axis=1)[rows] | np.isnan(bt).any(axis=1)[columns]
+    nar = np.asarray(np.isnan(a).any(axis=1))[rows] | np.asarray(np.isnan(bt).any(axis=1))[columns]
     a, bt = np.nan_to_num(a), np.nan_to_num(bt)
     exact = np.empty(rows.size)
     exact_dots(a, bt, np.zeros(rows.size), rows, columns, False, exact)

@@ -38,7 +38,7 @@ _plant(
     "decode.py", "cut-off exponent bits read as the low ones",
     "Cat(Const(0, fmt.es + fmt.fraction_bits - len(tail)), tail)",
     "Cat(tail, Const(0, fmt.es + fmt.fraction_bits - len(tail)))",
-    _logic("decode"),
+    "test_exhaustive_units.py::test_decode",
 )  # fmt: skip
 _plant("encode.py", "saturation one regime too early", "run >= fmt.n - 2)", "run >= fmt.n - 3)", _logic("encode"))
 _plant("encode.py", "ties away from zero", "guard & (body[0] | sticky)", "guard", _logic("encode"))
@@ -423,7 +423,7 @@ _plant(
     "what is too large for an integer wraps",
     "excess=excess | raw.nar",
     "excess=raw.nar",
-    _logic("to-int"),
+    "test_conversions.py::test_integers_of_every_width[to-int-posit<8,2>-8-True]",
 )
 _plant(
     "integers.py",
