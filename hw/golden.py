@@ -21,7 +21,7 @@ __all__ = [
     "golden_div", "golden_dots", "golden_encode", "golden_fma", "golden_fms", "golden_from_float", "golden_from_int",
     "golden_function", "golden_max", "golden_min", "golden_mul", "golden_neg", "golden_product", "golden_quire",
     "golden_round_to_int", "golden_sign", "golden_sqrt", "golden_sub", "golden_sums", "golden_to_float",
-    "golden_to_int",
+    "golden_to_int", "raw_values",
 ]  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -163,6 +163,11 @@ def golden_decode(fmt: PositFormat, inputs: Arrays) -> dict[str, NDArray[Any]]:
 
 def golden_encode(fmt: PositFormat, inputs: Arrays, *, fraction_bits: int) -> dict[str, NDArray[Any]]:
     """The codes of unrounded raw forms; one with sticky stands for the middle of its interval."""
+    return {"code": encode(fmt, raw_values(inputs, fraction_bits=fraction_bits))}
+
+
+def raw_values(inputs: Arrays, *, fraction_bits: int) -> NDArray[np.float64]:
+    """The values of unrounded raw forms, nan for NaR; sticky adds half a unit of the fraction's last place."""
     fields = {name: np.asarray(column).astype(np.int64) for name, column in inputs.items()}
     # Twice the format's largest scale and more saturates; float64 holds no more than 1023.
     scale = np.clip(fields["scale"], -1000, 1000)
@@ -170,7 +175,7 @@ def golden_encode(fmt: PositFormat, inputs: Arrays, *, fraction_bits: int) -> di
     significand = np.where(fields["sign"], -2.0, 1.0) + np.ldexp(twice.astype(np.float64), -fraction_bits - 1)
     x = np.ldexp(significand, scale)
     x = np.where(fields["zero"] != 0, 0.0, x)
-    return {"code": encode(fmt, np.where(fields["nar"] != 0, np.nan, x))}
+    return np.where(fields["nar"] != 0, np.nan, x)
 
 
 def golden_sums(spec: MacSpec, inputs: Arrays) -> dict[str, NDArray[Any]]:

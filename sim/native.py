@@ -17,7 +17,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from positcore.errors import MissingToolError
+from positcore.errors import BuildError, MissingToolError
 from positcore.files import cache_root
 from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
 
@@ -53,6 +53,8 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
     ------
     MissingToolError
         If there is no C++ compiler.
+    BuildError
+        If it fails, or there is no room for its files; nothing is kept then.
     """
     compiler = os.environ.get("CXX", "g++")
     version = _compiler_version(compiler)
@@ -110,9 +112,19 @@ def compile_sliced(rtlil: str, driver: str, ties: Mapping[str, int] | None = Non
 def _kept(
     key: list[str], source: Callable[[], str], headers: dict[str, str], build: Callable[[Path], None]
 ) -> ctypes.CDLL:
-    """The library under the hash of all that it is made from; made, if it is not there, aside and then renamed."""
+    """The library under the hash of all that it is made from; made, if it is not there or damaged."""
     library = cache_folder() / f"{hashlib.sha256(chr(0).join(key).encode()).hexdigest()[:32]}.so"
-    if not library.exists():
+    if library.exists():
+        with suppress(OSError):  # damaged after it was made: a crash of the machine, a full disk under a copied cache
+            return ctypes.CDLL(str(library))
+        library.unlink(missing_ok=True)
+    _make(library, source, headers, build)
+    return ctypes.CDLL(str(library))
+
+
+def _make(library: Path, source: Callable[[], str], headers: dict[str, str], build: Callable[[Path], None]) -> None:
+    """Compile a library aside and give it its name."""
+    try:
         library.parent.mkdir(parents=True, exist_ok=True)
         _remove_remains(library.parent)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
@@ -121,9 +133,13 @@ def _kept(
                 (folder / file).write_text(text)
             build(folder)
             with (folder / "unit.so").open("rb") as made:
-                os.fsync(made.fileno())  # after a crash of the machine there is the whole library or none
+                os.fsync(made.fileno())  # a name is never on disk before what it names
             os.replace(folder / "unit.so", library)
-    return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise BuildError(
+            f"compiled simulation: {library.parent} cannot hold it ({error.strerror}); make room there, or name "
+            "another folder by POSITCORE_CACHE"
+        ) from None
 
 
 def _remove_remains(folder: Path) -> None:
@@ -152,8 +168,12 @@ def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
 
 def _compile(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise BuildError(
+            f"{command[0]} was killed (signal {-done.returncode}) while it compiled a simulation; run again"
+        )
     if done.returncode:
-        raise RuntimeError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
+        raise BuildError(f"{command[0]} failed on a simulation: {done.stderr.strip()[-2000:]}")
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from positcore.errors import MismatchError
 from positcore.hw.emit import FlatUnit, Port, emit_rtlil
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
@@ -26,7 +27,7 @@ _FAULTS = {
 }
 
 
-class StreamError(RuntimeError):
+class StreamError(MismatchError):
     """A stream broke its protocol: results lost, doubled or changed while they waited."""
 
 

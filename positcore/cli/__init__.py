@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from positcore.errors import AuditError, MismatchError, MissingToolError
+from positcore.errors import AuditError, BuildError, MismatchError, MissingToolError
 from positcore.version import __version__
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = MissingToolError(f"Python package {error.name}", f"positcore {command}", _extra_line(command))
         print(f"positcore: {missing}", file=sys.stderr)
         return 2
-    except (TypeError, ValueError, MissingToolError, OSError) as error:
+    except (TypeError, ValueError, BuildError, MissingToolError, OSError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:

@@ -56,7 +56,7 @@ def test_a_difference_is_told_with_all_that_helps():
     assert text.startswith("add[posit<6,1>]: RTL and golden model differ\n")
     assert "\n  a        0b000000 = 0.0\n  b        0b000001 = 0|00001 = " in text
     assert re.search(r"^  code     RTL 0b111111 = 1\|11111 = -\S+ != golden 0b000001 = 0\|00001 = ", text, re.MULTILINE)
-    assert "  again    positcore verify add --format 6,1 --exhaustive\n" in text
+    assert "  again    positcore verify add --format 6,1 --inputs a=0 b=1\n" in text
     command = re.search(r"golden   python (.*)$", text, re.MULTILINE)[1]
     done = subprocess.run([sys.executable, *shlex.split(command)], capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr

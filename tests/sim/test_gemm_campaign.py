@@ -1,5 +1,7 @@
 """`verify gemm`: products of random shapes through AXI, a planted fault among them."""
 
+import re
+
 import pytest
 
 import positcore as pc
@@ -28,7 +30,11 @@ def test_a_fault_is_told_as_a_dot_product(monkeypatch, tmp_path):
     monkeypatch.setattr(ColumnDrain, "elaborate", elaborate)
     with pytest.raises(pc.MismatchError, match=r"(?s)gemm.*code +RTL 0b0000 .*golden +python -c .*pc\.dot"):
         verify("gemm", F4, vectors=100, waveforms=tmp_path, optimize="-O0", **SHAPE)
-    assert not list(tmp_path.iterdir())
+    (path,) = tmp_path.iterdir()
+    assert path.name == "posit_gemm_4_0_quire31_2x2x4_mismatch.vcd"
+    text = path.read_text()
+    tvalid = re.search(r"\$var wire 1 (\S+) m_axis_c_tvalid \$end", text)[1]
+    assert f"\n1{tvalid}\n" in text, "no result came"
 
 
 def test_matrices_have_no_exhaustive_list():
