@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from positcore.cli.arguments import add_json
 from positcore.cli.generate import add_design, add_dsp, design_of
+from positcore.cli.verify_bench import add_bench, run_verify_bench
 
 __all__ = ["EXAMPLE", "configure", "run"]
 
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--vectors", type=int, metavar="N",
         help="N directed-random inputs (of mac and dot: dot products); unless told, all inputs where they are few",
     )  # fmt: skip
+    add_bench(parser, how)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the vectors (0)")
     parser.add_argument("--waveforms", default=".", metavar="FOLDER", help="where the waveform of a mismatch goes (.)")
     add_json(parser)
@@ -37,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from positcore.sim.campaign import verify
 
     design = design_of(args, dsp=args.dsp)
+    if args.bench is not None:
+        return run_verify_bench(args, design)
+    if args.packets is not None:
+        raise ValueError("verify: --packets is of a bench; add --bench icarus, or drop it")
     with tqdm(desc=str(design), unit=" vectors", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
