@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DataFileError", "MismatchError", "MissingToolError"]
+__all__ = ["DataFileError", "MismatchError", "MissingToolError", "UndecidedError"]
 
 
 class MissingToolError(RuntimeError):
@@ -18,3 +18,7 @@ class DataFileError(ValueError):
 
 class MismatchError(RuntimeError):
     """Two views of one datapath gave different codes; the message holds operands, fields and results."""
+
+
+class UndecidedError(RuntimeError):
+    """A proof came to no end: the property is neither shown nor refuted."""

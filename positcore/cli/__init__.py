@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from positcore.errors import MismatchError, MissingToolError
+from positcore.errors import MismatchError, MissingToolError, UndecidedError
 from positcore.version import __version__
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -19,6 +19,7 @@ COMMANDS = {
     "decode": "show the value and the fields of codes",
     "generate": "emit the Verilog of a unit",
     "verify": "run a unit's RTL against the golden model",
+    "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
     "train": "train a network in posit arithmetic",
     "quantize": "test a network that was trained in float, in posit arithmetic",
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = MissingToolError(f"Python package {error.name}", f"positcore {command}", _extra_line(command))
         print(f"positcore: {missing}", file=sys.stderr)
         return 2
-    except (TypeError, ValueError, MissingToolError, OSError) as error:
+    except (TypeError, ValueError, MissingToolError, UndecidedError, OSError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
@@ -80,6 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extras = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn", "quantize": "nn"}
+    extras = {"generate": "hw", "verify": "sim", "formal": "fpga", "synth": "fpga", "train": "nn", "quantize": "nn"}
     extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'
