@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AuditError", "BuildError", "DataFileError", "MismatchError", "MissingToolError"]
+__all__ = ["AuditError", "BuildError", "DataFileError", "MismatchError", "MissingToolError", "UndecidedError"]
 
 
 class AuditError(RuntimeError):
@@ -26,3 +26,7 @@ class DataFileError(ValueError):
 
 class MismatchError(RuntimeError):
     """Two views of one datapath gave different codes; the message holds operands, fields and results."""
+
+
+class UndecidedError(RuntimeError):
+    """A proof came to no end: the property is neither shown nor refuted."""

@@ -17,7 +17,7 @@ from positcore.mac import MacSpec
 from positcore.rational import round_fraction
 from positcore.sim.native import compile_library
 
-__all__ = ["NativeMac", "NativeStream", "StreamError", "native_mac", "pack_words"]
+__all__ = ["NativeMac", "NativeStream", "StreamError", "native_mac", "pack_words", "payload_fields"]
 
 _FAULTS = {
     -1: "the design has a combinational loop",
@@ -54,7 +54,7 @@ class NativeStream:
     def __init__(self, design: Design, *, optimize: str = "-O2", alter: Callable[[str], str] | None = None):
         self.design = design
         flat = FlatUnit(design.component())
-        self.inputs, self.outputs = _payload(flat.ports, "i_"), _payload(flat.ports, "o_")
+        self.inputs, self.outputs = payload_fields(flat.ports, "i_"), payload_fields(flat.ports, "o_")
         rtlil = emit_rtlil(flat, "unit", flat.signals)
         driver = _driver(self.inputs, self.outputs, sums=design.unit.kind == "dot")
         self._library = compile_library(alter(rtlil) if alter else rtlil, driver, optimize=optimize)
@@ -192,7 +192,7 @@ def pack_words(values: ArrayLike, width: int) -> NDArray[np.uint32]:
     return np.ascontiguousarray(words[:, : -(-width // 32)].astype(np.uint32))
 
 
-def _payload(ports: Sequence[Port], prefix: str) -> tuple[Port, ...]:
+def payload_fields(ports: Sequence[Port], prefix: str) -> tuple[Port, ...]:
     """The fields of a stream's payload under their own names."""
     handshake = (f"{prefix}valid", f"{prefix}ready")
     chosen = [port for port in ports if port.name.startswith(prefix) and port.name not in handshake]

@@ -83,7 +83,7 @@ def run_verilog(design: Design, inputs: Mapping[str, ArrayLike]) -> dict[str, ND
         If Icarus is not there.
     """
     if design.unit.streaming:
-        raise ValueError(f"run_verilog: {design.unit.name} speaks a handshake; use positcore.sim.bench")
+        raise ValueError(f"run_verilog: {design.unit.name} speaks a handshake; use positcore.sim.bench.run")
     return run_text(emit_verilog(design), design.name, unit_ports(design), inputs, latency=design.latency)
 
 

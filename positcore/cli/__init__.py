@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from positcore.errors import AuditError, BuildError, MismatchError, MissingToolError
+from positcore.errors import AuditError, BuildError, MismatchError, MissingToolError, UndecidedError
 from positcore.version import __version__
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -19,6 +19,7 @@ COMMANDS = {
     "decode": "show the value and the fields of codes",
     "generate": "emit the Verilog of a unit",
     "verify": "run a unit's RTL against the golden model",
+    "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
     "train": "train a network in posit arithmetic",
     "prove": "train some steps on the simulated RTL alone, and compare every bit with the golden model",
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = MissingToolError(f"Python package {error.name}", f"positcore {command}", _extra_line(command))
         print(f"positcore: {missing}", file=sys.stderr)
         return 2
-    except (TypeError, ValueError, BuildError, MissingToolError, OSError) as error:
+    except (TypeError, ValueError, BuildError, MissingToolError, UndecidedError, OSError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
@@ -81,6 +82,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extras = {"generate": "hw", "verify": "sim", "synth": "fpga", "train": "nn", "quantize": "nn", "prove": "all"}
+    extras = {"generate": "hw", "verify": "sim", "formal": "fpga", "synth": "fpga", "train": "nn", "quantize": "nn"}
     extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from positcore.cli.arguments import add_json
 from positcore.cli.generate import add_design, add_dsp, design_of
+from positcore.cli.verify_bench import add_bench, run_verify_bench
 from positcore.files import write_aside
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--inputs", nargs="+", type=_input, metavar="NAME=V",
         help="these alone, such as a=3 b=0x40; of mac and dot the terms of a dot product, such as a=1,2 b=3,4",
     )  # fmt: skip
+    add_bench(parser, how)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the vectors (0)")
     parser.add_argument(
         "--engine", choices=["native", "graph"],
@@ -73,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
     if args.restart and args.state is None:
         raise ValueError("verify: there is no state to restart from; name it with --state FILE, or drop --restart")
     design = design_of(args, dsp=args.dsp)
+    if args.bench is not None:
+        return run_verify_bench(args, design)
+    if args.packets is not None:
+        raise ValueError("verify: --packets is of a bench; add --bench icarus, or drop it")
     with tqdm(desc=str(design), unit=" vectors", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:

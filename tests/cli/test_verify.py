@@ -6,9 +6,12 @@ import re
 import pytest
 
 import positcore as pc
+from positcore import PositFormat
 from positcore.cli import main
 from positcore.hw.decode import Decoder
 from positcore.hw.divider import IterativeDivider
+from positcore.hw.emit import emit_verilog
+from positcore.hw.units import Design
 
 pytestmark = pytest.mark.rtl
 
@@ -170,3 +173,35 @@ def test_a_broken_handshake_is_a_failed_check(capsys, monkeypatch):
         "positcore: div-iterative[posit<4,1>]: the stream got stuck: items or results were lost\n"
         "  campaign positcore verify div-iterative --format 4,1 --exhaustive\n"
     )
+
+
+def test_bench(capsys):
+    words = ["sqrt-iterative", "--format", "6,1", "--bench", "icarus", "--packets", "12", "--seed", "2"]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert out.startswith("sqrt-iterative posit<6,1>: 12 packets, ")
+    assert "(seed 2, Icarus Verilog version" in out
+    assert "\ncoverage: " in out
+    status, out, _ = run(capsys, *words, "--json")
+    shown = json.loads(out)
+    assert (status, shown["packets"], shown["seed"]) == (0, 12, 2)
+    assert shown["holes"]
+
+
+def test_bench_usage(capsys):
+    status, out, err = run(capsys, "add", "--format", "6,1", "--bench", "icarus")
+    assert (status, out) == (2, "")
+    assert err.startswith("positcore: bench: add has no handshake; the units that have one are ")
+    status, _, err = run(capsys, "mac", "--format", "6,1", "--packets", "3")
+    assert (status, err) == (2, "positcore: verify: --packets is of a bench; add --bench icarus, or drop it\n")
+
+
+def test_bench_that_fails(capsys, monkeypatch, tmp_path):
+    text = emit_verilog(Design.of("sqrt-iterative", PositFormat(6, 1))).replace("busy <= 1'b0;", "busy <= busy;")
+    monkeypatch.setattr("positcore.sim.bench.run.emit_verilog", lambda design: text)
+    words = ["sqrt-iterative", "--format", "6,1", "--bench", "icarus", "--packets", "20", "--waveforms", str(tmp_path)]
+    status, out, err = run(capsys, *words)
+    assert (status, out) == (1, "")
+    assert err.startswith("positcore: sqrt-iterative[posit<6,1>]: ")
+    assert "; again: positcore verify sqrt-iterative --format 6,1 --bench icarus --packets 20 --seed 0" in err
+    assert (tmp_path / "posit_sqrt_iterative_6_1_bench.fst").exists()

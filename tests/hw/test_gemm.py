@@ -10,11 +10,12 @@ import positcore as pc
 from positcore.fpga.targets import TARGETS
 from positcore.fpga.yosys import parse_netlist, run_yosys
 from positcore.hw.driver import GemmDriver, plan
+from positcore.hw.emit import emit_verilog
 from positcore.hw.gemm import Gemm
 from positcore.hw.gemm_registers import gemm_registers
 from positcore.hw.registers import register_table
+from positcore.hw.units import Design
 from positcore.sim.gemm import BusError, NativeGemm
-from positcore.sim.gemm_bench import gemm_verilog
 from positcore.sim.stream import StreamError
 from tests.hw.gemm_model import ModelGemm
 from tests.reference import format_id
@@ -283,11 +284,12 @@ def test_registers_in_the_documentation():
 @pytest.mark.parametrize(("target", "rams"), [("ecp5", 2), ("ice40", 5), ("xc7", 2)])
 def test_operands_are_in_block_ram(target, rams):
     """1024 rows of 8 bits and of 12: no memory of theirs in LUTs or flip-flops."""
-    text = gemm_verilog(SPEC, rows=2, columns=3, depth=1024)
+    design = Design.of("gemm", SPEC, rows=2, columns=3, depth=1024)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "unit.v").write_text(text)
-        run_yosys(f"read_verilog unit.v\n{TARGETS[target].fabric} -top gemm\ntee -o found.json stat -json\n", folder)
+        (folder / "unit.v").write_text(emit_verilog(design))
+        passes = f"{TARGETS[target].fabric} -top {design.name}\ntee -o found.json stat -json"
+        run_yosys(f"read_verilog unit.v\n{passes}\n", folder)
         found = TARGETS[target].count(parse_netlist((folder / "found.json").read_text()).cells)
     assert found.block_rams == rams
     assert found.memory_luts < 32  # the ring of results

