@@ -159,7 +159,7 @@ EXPORT int64_t product(int64_t steps, const uint8_t *a, const uint8_t *b, int64_
                 begin.append(line)
         out = np.empty((self.rows, self.columns, tiles), self.spec.out.dtype)
         operands = (left.ctypes.data, right.ctypes.data, stack, down, across)
-        starts = [line.ctypes.data for line in begin] or [None, None]
+        starts: list[int | None] = [line.ctypes.data for line in begin] or [None, None]
 
         def part(lo: int, hi: int) -> None:
             cycles = self._library.product(steps, *operands, *starts, lo, hi, out.ctypes.data)

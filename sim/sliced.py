@@ -78,7 +78,7 @@ class _Source:
         """The whole."""
         graph = self.graph
         targets: dict[int, list[str]] = {}  # what a gate's value is stored to as soon as it is there
-        idle = []
+        idle: list[str] = []
         outputs = [node for nodes in graph.outputs.values() for node in nodes]
         for place, node in enumerate(outputs):
             (targets.setdefault(node, []) if node in self.part else idle).append(f"y[{place}] = {{}};")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from types import FrameType
 
 import torch
 
@@ -68,10 +69,11 @@ def check_pass() -> None:
 
 def _is_nested() -> bool:
     """Whether the running backward pass was started within another, whose factor it does not know."""
-    frame, passes = sys._getframe(1), 0
+    frame: FrameType | None = sys._getframe(1)
+    passes = 0
     while frame is not None:
         passes += frame.f_code is torch.autograd.graph._engine_run_backward.__code__
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return passes > 1
 
 

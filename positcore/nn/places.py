@@ -54,7 +54,7 @@ def stop() -> None:
 
 def where() -> str:
     """The layer at work and the pass, such as `conv1, forward`; a parameter is named where its gradient is made."""
-    node = torch._C._current_autograd_node()
+    node: Any = torch._C._current_autograd_node()
     if node is not None:
         variable = getattr(node, "variable", None)
         if variable is not None:
@@ -76,7 +76,7 @@ def _leave(module: torch.nn.Module, arguments: Any, result: Any) -> None:
     if not _entered:
         return
     entered = _entered.pop()
-    nodes = [x.grad_fn for x in _tensors(result) if x.grad_fn is not None]
+    nodes: list[Any] = [x.grad_fn for x in _tensors(result)]
     while nodes:
         node = nodes.pop()
         if node is None or node in entered.inputs or hasattr(node, "variable") or _KEY in node.metadata:

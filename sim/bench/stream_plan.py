@@ -68,7 +68,7 @@ def stream_plan(design: Design, packets: int, seed: int) -> dict[str, Any]:
     patterns = [(producer, consumer) for producer in PRODUCERS for consumer in CONSUMERS]
     resets = [reset for reset in RESETS if reset != "result in flight" or design.latency > 1]
     order = rng.permutation(len(patterns)).tolist()
-    segments = []
+    segments: list[dict[str, Any]] = []
     ends = np.cumsum(lengths).tolist()
     at = 0
     while at < packets:
