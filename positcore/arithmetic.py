@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from positcore.codec import check_codes, decode_into, encode_into, round_into
+from positcore.codec import check_codes, decode_into, encode_into
+from positcore.elements import (
+    difference_rounded,
+    fma_rounded,
+    product_rounded,
+    quotient_rounded,
+    root_rounded,
+    sum_rounded,
+)
 from positcore.format import PositFormat
 from positcore.jit import kernel
 from positcore.odd import difference_into, fma_into, product_into, quotient_into, root_into, sum_into
@@ -113,32 +121,32 @@ def convert(src: PositFormat, dst: PositFormat, codes: ArrayLike) -> NDArray[Any
 
 def values_add(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x + y on floats that hold posit values, rounded once to `fmt`; NaR is nan. Result in `fmt.tensor_dtype`."""
-    return _on_values(sum_into, fmt, operands)
+    return _on_values(sum_rounded, fmt, operands)
 
 
 def values_sub(fmt: PositFormat, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x − y on values; see `values_add`."""
-    return _on_values(difference_into, fmt, (x, y))
+    return _on_values(difference_rounded, fmt, (x, y))
 
 
 def values_mul(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x · y on values; see `values_add`."""
-    return _on_values(product_into, fmt, operands)
+    return _on_values(product_rounded, fmt, operands)
 
 
 def values_div(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x / y on values, nan for y = 0; see `values_add`."""
-    return _on_values(quotient_into, fmt, operands)
+    return _on_values(quotient_rounded, fmt, operands)
 
 
 def values_sqrt(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """√x on values; x < 0 is nan; see `values_add`."""
-    return _on_values(root_into, fmt, operands)
+    return _on_values(root_rounded, fmt, operands)
 
 
 def values_fma(fmt: PositFormat, *operands: NDArray[Any]) -> NDArray[Any]:
     """x · y + z on values; see `values_add`."""
-    return _on_values(fma_into, fmt, operands)
+    return _on_values(fma_rounded, fmt, operands)
 
 
 def _on_codes(name: str, op: Kernel, fmt: PositFormat, *operands: ArrayLike) -> NDArray[Any]:
@@ -152,7 +160,11 @@ def _on_values(op: Kernel, fmt: PositFormat, operands: tuple[NDArray[Any], ...])
     arrays, shape = _broadcast([np.asarray(x) for x in operands], "values")
     out = np.empty(shape, fmt.tensor_dtype)
     as_they_are = len({a.dtype for a, _ in arrays}) == 1 and arrays[0][0].dtype in (np.float32, np.float64)
-    _blockwise(op, arrays, out, None if as_they_are else _copy, partial(_store_values, fmt))
+
+    def run(*block: Any) -> None:
+        op(*block[:-1], fmt.n, fmt.es, fmt.flushed, block[-1])
+
+    _blockwise(run, arrays, out, None if as_they_are else _copy)
     return out
 
 
@@ -162,10 +174,6 @@ def _load_codes(fmt: PositFormat, codes: NDArray[Any], block: NDArray[np.float64
 
 def _store_codes(fmt: PositFormat, block: NDArray[np.float64], codes: NDArray[Any]) -> None:
     encode_into(block, fmt.n, fmt.es, fmt.flushed, codes)
-
-
-def _store_values(fmt: PositFormat, block: NDArray[np.float64], values: NDArray[Any]) -> None:
-    round_into(block, fmt.n, fmt.es, fmt.flushed, values)
 
 
 @kernel
@@ -184,16 +192,18 @@ def _copy(source: NDArray[Any], block: NDArray[np.float64]) -> None:
     np.copyto(block, source)
 
 
-def _blockwise(op: Kernel, arrays: list[Operand], out: NDArray[Any], load: Kernel | None, store: Kernel) -> None:
+def _blockwise(
+    op: Kernel, arrays: list[Operand], out: NDArray[Any], load: Kernel | None, store: Kernel | None = None
+) -> None:
     """Load operands into float64 blocks, compute, store; an operand whose items serve many places is spread in a block.
 
-    Without `load` the operation takes them as they are.
+    Without `load` the operation takes them as they are; without `store` it makes the results themselves.
     """
     flat = out.reshape(-1)
 
     def work(start: int, stop: int) -> None:
         size = min(_BLOCK, stop - start)
-        result = np.empty(size)
+        result = np.empty(size if store else 0)
         blocks = [np.empty(size, np.float64 if load else a.dtype) for a, _ in arrays]
         for i in range(start, stop, _BLOCK):
             j = min(i + _BLOCK, stop)
@@ -210,8 +220,11 @@ def _blockwise(op: Kernel, arrays: list[Operand], out: NDArray[Any], load: Kerne
                     load(a[i:j], operands[k])
                 else:
                     operands[k] = a[i:j]
-            op(*operands, result[: j - i])
-            store(result[: j - i], flat[i:j])
+            if store:
+                op(*operands, result[: j - i])
+                store(result[: j - i], flat[i:j])
+            else:
+                op(*operands, flat[i:j])
 
     run_split(work, flat.size, _GRAIN)
 

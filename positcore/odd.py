@@ -20,6 +20,12 @@ __all__ = [
     "difference_into",
     "fma_into",
     "integers_into",
+    "odd_difference",
+    "odd_fma",
+    "odd_product",
+    "odd_quotient",
+    "odd_root",
+    "odd_sum",
     "product_into",
     "quotient_into",
     "root_into",
@@ -54,58 +60,92 @@ def adjust_to_odd(nearest: float, error: float) -> float:
 
 
 @kernel
+def odd_sum(x: float, y: float) -> float:
+    """x + y, rounded to odd."""
+    s, e = two_sum(x, y)
+    return adjust_to_odd(s, e)
+
+
+@kernel
+def odd_difference(x: float, y: float) -> float:
+    """x − y, rounded to odd."""
+    s, e = two_sum(x, -y)
+    return adjust_to_odd(s, e)
+
+
+@kernel
+def odd_product(x: float, y: float) -> float:
+    """x · y, rounded to odd."""
+    p, e = two_product(x, y)
+    return adjust_to_odd(p, e)
+
+
+@kernel
+def odd_quotient(x: float, y: float) -> float:
+    """x / y, rounded to odd; nan where y is 0."""
+    q = x / y
+    remainder = fused_multiply_add(-q, y, x)
+    error = remainder if y > 0.0 else -remainder
+    return np.nan if y == 0.0 else adjust_to_odd(q, error)
+
+
+@kernel
+def odd_root(x: float) -> float:
+    """√x, rounded to odd; nan where x < 0."""
+    r = np.sqrt(x)
+    return adjust_to_odd(r, fused_multiply_add(-r, r, x))
+
+
+@kernel
+def odd_fma(x: float, y: float, z: float) -> float:
+    """x · y + z, rounded to odd once."""
+    p, e = two_product(x, y)
+    s, t = two_sum(p, z)
+    u, v = two_sum(t, e)
+    r, w = two_sum(s, u)
+    return adjust_to_odd(r, w if w != 0.0 else v)
+
+
+@kernel
 def sum_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] + y[i], rounded to odd."""
     for i in range(out.size):
-        s, e = two_sum(np.float64(x[i]), np.float64(y[i]))
-        out[i] = adjust_to_odd(s, e)
+        out[i] = odd_sum(np.float64(x[i]), np.float64(y[i]))
 
 
 @kernel
 def difference_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] − y[i], rounded to odd."""
     for i in range(out.size):
-        s, e = two_sum(np.float64(x[i]), -np.float64(y[i]))
-        out[i] = adjust_to_odd(s, e)
+        out[i] = odd_difference(np.float64(x[i]), np.float64(y[i]))
 
 
 @kernel
 def product_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] · y[i], rounded to odd."""
     for i in range(out.size):
-        p, e = two_product(np.float64(x[i]), np.float64(y[i]))
-        out[i] = adjust_to_odd(p, e)
+        out[i] = odd_product(np.float64(x[i]), np.float64(y[i]))
 
 
 @kernel
 def quotient_into(x: Any, y: Any, out: Any) -> None:
     """out[i] ← x[i] / y[i], rounded to odd; nan where y[i] is 0."""
     for i in range(out.size):
-        p, d = np.float64(x[i]), np.float64(y[i])
-        q = p / d
-        remainder = fused_multiply_add(-q, d, p)
-        error = remainder if d > 0.0 else -remainder
-        out[i] = np.nan if d == 0.0 else adjust_to_odd(q, error)
+        out[i] = odd_quotient(np.float64(x[i]), np.float64(y[i]))
 
 
 @kernel
 def root_into(x: Any, out: Any) -> None:
     """out[i] ← √x[i], rounded to odd; nan where x[i] < 0."""
     for i in range(out.size):
-        v = np.float64(x[i])
-        r = np.sqrt(v)
-        out[i] = adjust_to_odd(r, fused_multiply_add(-r, r, v))
+        out[i] = odd_root(np.float64(x[i]))
 
 
 @kernel
 def fma_into(x: Any, y: Any, z: Any, out: Any) -> None:
     """out[i] ← x[i] · y[i] + z[i], rounded to odd once."""
     for i in range(out.size):
-        p, e = two_product(np.float64(x[i]), np.float64(y[i]))
-        s, t = two_sum(p, np.float64(z[i]))
-        u, v = two_sum(t, e)
-        r, w = two_sum(s, u)
-        out[i] = adjust_to_odd(r, w if w != 0.0 else v)
+        out[i] = odd_fma(np.float64(x[i]), np.float64(y[i]), np.float64(z[i]))
 
 
 @kernel

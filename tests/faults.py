@@ -160,22 +160,22 @@ _plant(
 )  # fmt: skip
 _plant(
     "odd.py", "the sign of a division's remainder",
-    "error = remainder if d > 0.0 else -remainder", "error = remainder",
+    "error = remainder if y > 0.0 else -remainder", "error = remainder",
     f"{_PAIRS}[posit<32,2>-div]",
 )  # fmt: skip
 _plant(
     "odd.py", "roots of negative numbers",
-    "r = np.sqrt(v)", "r = np.sqrt(abs(v))",
+    "r = np.sqrt(x)", "r = np.sqrt(abs(x))",
     "test_arithmetic.py::test_sqrt[posit<8,2>]",
 )  # fmt: skip
 _plant(
     "odd.py", "the error of a root is dropped",
-    "adjust_to_odd(r, fused_multiply_add(-r, r, v))", "r",
+    "adjust_to_odd(r, fused_multiply_add(-r, r, x))", "r",
     "test_arithmetic.py::test_sqrt[posit<32,2>]",
 )  # fmt: skip
 _plant(
     "odd.py", "fma rounded to nearest first",
-    "out[i] = adjust_to_odd(r, w if w != 0.0 else v)", "out[i] = r",
+    "return adjust_to_odd(r, w if w != 0.0 else v)", "return r",
     "test_arithmetic.py::test_products_next_to_ties[posit<28,2>]",
 )  # fmt: skip
 _plant(

@@ -1,8 +1,9 @@
 """Golden 2-D convolution and its two gradients on floats that hold posit values: every element is one dot product.
 
-Patches of the images are unfolded a tile at a time, whole images or some output rows of one. Through a quire every
-element is rounded once, and the gradient of the input is summed by folding, which is one more order of summation and
-so falls under the same error bound. The other accumulators take the terms in the order that the functions state.
+Through a quire every element is rounded once. Where float32 proves most elements they are summed without unfolding
+(`positcore.gemm.direct`). Else patches of the images are unfolded a tile at a time, whole images or some output rows of
+one, and the gradient of the input is summed by folding: one more order of summation, under the same error bound. The
+other accumulators take the terms in the order that the functions state.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from positcore.codec import decode
+from positcore.gemm.direct import correlation_codes, correlation_fits, weight_gradient_fits, weight_sums_codes
 from positcore.gemm.dots import row_norms
 from positcore.gemm.patches import (
     Geometry,
@@ -47,6 +49,7 @@ def conv2d_codes(
     bias: NDArray[Any] | None,
     geometry: Geometry,
     product: Product = np.matmul,
+    direct: bool = True,
 ) -> NDArray[Any]:
     """round(bias + x ∗ weight); the terms of an element in the order of weight's C, kh, kw, padding among them.
 
@@ -59,7 +62,9 @@ def conv2d_codes(
     bias : ndarray, (O,), or None
     geometry : Geometry
     product : callable
-        The matrix product of two arrays of float32 or of float64.
+        The matrix product of two arrays of float32 or of float64, where patches are unfolded.
+    direct : bool
+        Whether they need not be, where that is faster.
 
     Returns
     -------
@@ -70,8 +75,13 @@ def conv2d_codes(
     ValueError
         If the dot products exceed the capacity of the quire.
     """
+    matrix = weight.reshape(len(weight), -1)
+    length = matrix.shape[1] + (bias is not None)
+    if direct and correlation_fits(spec, matrix, x, geometry):
+        check_capacity(spec, length)
+        return correlation_codes(spec, matrix, x, bias, geometry)
     start = None if bias is None else bias[:, None]
-    return _correlate(spec, weight.reshape(len(weight), -1), x, start, geometry, product)
+    return _correlate(spec, matrix, x, start, geometry, product)
 
 
 def input_gradient_codes(
@@ -81,6 +91,7 @@ def input_gradient_codes(
     geometry: Geometry,
     size: tuple[int, int],
     product: Product = np.matmul,
+    direct: bool = True,
 ) -> NDArray[Any]:
     """The gradient of a convolution's input of height and width `size`.
 
@@ -96,7 +107,7 @@ def input_gradient_codes(
     weight : ndarray, (O, C, kh, kw)
     geometry : Geometry
     size : pair of int
-    product : callable
+    product, direct : as for `conv2d_codes`
 
     Returns
     -------
@@ -107,6 +118,10 @@ def input_gradient_codes(
         patches, around = spread(gradient, geometry, size)
         return _correlate(spec, turned, patches, None, around, product)
     check_capacity(spec, turned.shape[1])
+    if direct:
+        patches, around = spread(gradient, geometry, size)
+        if correlation_fits(spec, turned, patches, around):
+            return correlation_codes(spec, turned, patches, None, around)
     _, channels, oh, ow = gradient.shape
     out = np.empty((len(gradient), weight.shape[1], *size), spec.out.dtype)
     operands = weight.reshape(channels, -1).T, turned, row_norms(turned)
@@ -116,7 +131,12 @@ def input_gradient_codes(
 
 
 def weight_gradient_codes(
-    spec: MacSpec, gradient: NDArray[Any], x: NDArray[Any], geometry: Geometry, product: Product = np.matmul
+    spec: MacSpec,
+    gradient: NDArray[Any],
+    x: NDArray[Any],
+    geometry: Geometry,
+    product: Product = np.matmul,
+    direct: bool = True,
 ) -> NDArray[Any]:
     """The gradient of a convolution's weights, one dot product over the whole batch in the order N, OH, OW.
 
@@ -127,7 +147,7 @@ def weight_gradient_codes(
     gradient : ndarray, (N, O, OH, OW)
     x : ndarray, (N, C, H, W)
     geometry : Geometry
-    product : callable
+    product, direct : as for `conv2d_codes`
 
     Returns
     -------
@@ -135,8 +155,14 @@ def weight_gradient_codes(
     """
     channels = gradient.shape[1]
     rows = np.ascontiguousarray(gradient.transpose(1, 0, 2, 3)).reshape(channels, -1)
-    accumulate = _exact_over_batch if isinstance(spec.accumulator, Quire) else _stepwise_over_batch
-    return accumulate(spec, rows, x, geometry, product).reshape(channels, x.shape[1], *geometry.kernel)
+    codes = None
+    if direct and weight_gradient_fits(spec, rows, x, geometry):
+        check_capacity(spec, rows.shape[1])
+        codes = weight_sums_codes(spec, rows, x, geometry)
+    if codes is None:
+        accumulate = _exact_over_batch if isinstance(spec.accumulator, Quire) else _stepwise_over_batch
+        codes = accumulate(spec, rows, x, geometry, product)
+    return codes.reshape(channels, x.shape[1], *geometry.kernel)
 
 
 def conv2d_values(spec: MacSpec, *operands: Any, **options: Any) -> NDArray[Any]:

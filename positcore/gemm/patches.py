@@ -304,8 +304,11 @@ def spread(gradient: NDArray[Any], geometry: Geometry, size: tuple[int, int]) ->
     """
     n, channels, oh, ow = gradient.shape
     (sv, sh), (pv, ph), (dv, dh), (kh, kw) = geometry.stride, geometry.padding, geometry.dilation, geometry.kernel
-    out = np.zeros((n, channels, size[0] + 2 * pv - dv * (kh - 1), size[1] + 2 * ph - dh * (kw - 1)), gradient.dtype)
-    out[:, :, ::sv, ::sh][:, :, :oh, :ow] = gradient
+    shape = (n, channels, size[0] + 2 * pv - dv * (kh - 1), size[1] + 2 * ph - dh * (kw - 1))
+    out = gradient
+    if shape != gradient.shape or (sv, sh) != (1, 1):
+        out = np.zeros(shape, gradient.dtype)
+        out[:, :, ::sv, ::sh][:, :, :oh, :ow] = gradient
     # A patch ends where the input element lies, so it begins dilation·(kernel − 1) before.
     margin = (dv * (kh - 1) - pv, dh * (kw - 1) - ph)
     return out, Geometry(geometry.kernel, (1, 1), margin, geometry.dilation)

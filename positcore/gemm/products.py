@@ -23,6 +23,7 @@ from positcore.gemm.quire import (
     working_dtype,
 )
 from positcore.gemm.rounded import rounded_codes
+from positcore.gemm.rowwise import row_dot_codes, row_dots_fit
 from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def matmul_codes(
     product : callable, optional
         The matrix product of two arrays of float32 or of float64; NumPy's unless told.
     """
+    if b.shape[1] == 1 and bias is None and row_dots_fit(spec, a, b.T):
+        check_capacity(spec, a.shape[1])
+        return row_dot_codes(spec, a, b.T)[:, None]
     if isinstance(spec.accumulator, Quire):
         return quire_codes(spec, a, b, bias, product)
     return _STEPWISE[type(spec.accumulator)](spec, a, b, bias)
@@ -80,7 +84,8 @@ def stacked_codes(
 ) -> NDArray[Any]:
     """As `matmul_codes`, for stacks of matrices whose leading dimensions broadcast.
 
-    A matrix that all others are multiplied with makes one product of them all. Stacks of small matrices are multiplied
+    A matrix that all others are multiplied with makes one product of them all. Stacks of dot products of long rows are
+    summed where they lie. Stacks of small matrices are multiplied
     and proven together, large ones one by one.
 
     Parameters
@@ -110,6 +115,10 @@ def stacked_codes(
     length = k + (bias is not None)
     if isinstance(spec.accumulator, Quire):
         check_capacity(spec, length)
+    if m == n == 1 and bias is None and a.shape[:-2] == b.shape[:-2] == batch:
+        x, y = a.reshape(prod(batch), k), b.reshape(prod(batch), k)
+        if row_dots_fit(spec, x, y):
+            return row_dot_codes(spec, x, y).reshape(*batch, 1, 1)
     out = np.empty((prod(batch), m, n), spec.out.dtype)
     together = isinstance(spec.accumulator, Quire) and m * k * n < _ALONE
     step = max(1, _STACK // max(1, m * k + k * n + m * n)) if together else 1

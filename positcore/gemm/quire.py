@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Doubtful", "Filtered", "Gather", "Product", "check_capacity", "exact_codes", "filtered_sums", "part_of",
-    "product_sums", "quire_codes", "resolve", "settle", "working_dtype",
+    "pays_in_float32", "product_sums", "quire_codes", "resolve", "settle", "settle_precise", "working_dtype",
 ]  # fmt: skip
 
 Product = Callable[[Any, Any], Any]
@@ -64,9 +64,14 @@ def working_dtype(spec: MacSpec, length: int, part: int | None = None) -> np.dty
     float32 where it holds the operands, no product or sum leaves its range, and the bound leaves few outputs
     in doubt, when `part` terms are summed at a time (all, unless told).
     """
+    return _FLOAT32 if pays_in_float32(spec, length, part or length) else _FLOAT64
+
+
+def pays_in_float32(spec: MacSpec, length: int, roundings: int) -> bool:
+    """Whether float32 proves most dot products of `length` terms, where a term goes through so many roundings."""
     a, b = spec.a, spec.b
     held = a.tensor_dtype == b.tensor_dtype == _FLOAT32 and a.max_scale + b.max_scale <= 80
-    return _FLOAT32 if held and _doubt(spec, length, part or length, _FLOAT32) <= _LITTLE_DOUBT else _FLOAT64
+    return held and _doubt(spec, length, roundings, _FLOAT32) <= _LITTLE_DOUBT
 
 
 def part_of(length: int, outputs: int) -> int:
@@ -311,14 +316,45 @@ def _settle(
     for start in range(0, doubtful.size, step):
         at = doubtful[start : start + step]
         i, j = np.divmod(at, codes.shape[1])
-        used_rows, row = _compact(i, codes.shape[0])
-        used_columns, column = _compact(j, codes.shape[1])
         left = Doubtful(
-            at, row, column, rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[start : start + step]
+            at, i, j, rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[start : start + step]
         )
-        a, bt = gather_rows(used_rows), gather_columns(used_columns)
-        settle(spec, codes.reshape(-1), left, length, a, bt, precise)
+        _settle_gathered(spec, codes.reshape(-1), left, length, gather_rows, gather_columns, precise)
     return codes
+
+
+def settle_precise(
+    spec: MacSpec, codes: NDArray[Any], left: Doubtful, length: int, gather_rows: Gather, gather_columns: Gather
+) -> None:
+    """Compute those of the flat `codes` that sums in float64 left in doubt; `left` names operands as gathered.
+
+    `length` is that of the dot products, a bias counted.
+    """
+    if not left.at.size:
+        return
+    if left.at.size * length <= _FEW:
+        pair, (a, bt) = np.arange(left.at.size), (gather_rows(left.row), gather_columns(left.column))
+        codes[left.at] = exact_codes(spec, a, bt, pair, pair, left.bias)
+        return
+    step = max(1, _GATHERED // max(1, 2 * length))
+    for start in range(0, left.at.size, step):
+        part = left.among(np.arange(start, min(start + step, left.at.size)))
+        _settle_gathered(spec, codes, part, length, gather_rows, gather_columns, True)
+
+
+def _settle_gathered(
+    spec: MacSpec,
+    codes: NDArray[Any],
+    left: Doubtful,
+    length: int,
+    gather_rows: Gather,
+    gather_columns: Gather,
+    precise: bool,
+) -> None:
+    """`settle` with each operand gathered once."""
+    (used_rows, row), (used_columns, column) = _compact(left.row), _compact(left.column)
+    a, bt = gather_rows(used_rows), gather_columns(used_columns)
+    settle(spec, codes, left._replace(row=row, column=column), length, a, bt, precise)
 
 
 def settle(
@@ -347,9 +383,9 @@ def settle(
         codes[left.at] = exact_codes(spec, a, bt, left.row, left.column, left.bias)
 
 
-def _compact(indices: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The distinct indices below `count`, in order, and the place of each given index among them."""
-    place = np.zeros(count, np.intp)
+def _compact(indices: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The distinct indices, in order, and the place of each given index among them."""
+    place = np.zeros(int(indices.max()) + 1, np.intp)
     place[indices] = 1
     used = np.flatnonzero(place)
     place[used] = np.arange(used.size)

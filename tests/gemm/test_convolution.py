@@ -87,22 +87,23 @@ def test_norms(geometry):
     assert np.array_equal(reached_norms(gradient, geometry, (8, 7)), reached, equal_nan=True)
 
 
-@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
+@pytest.mark.parametrize(("tile", "direct"), [(1, False), (500, False), (1 << 20, False), (1, True)])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_forward(geometry, spec, tile, monkeypatch):
+def test_forward(geometry, spec, tile, direct, monkeypatch):
     monkeypatch.setattr(convolution, "_TILE", tile)
     x, weight, bias = operands(spec, geometry)
     expected = exact_matmul(spec, weight.reshape(4, -1), naive_unfold(x, geometry), bias[:, None])
-    got = convolution.conv2d_values(spec, spec.b.decode(x), spec.a.decode(weight), spec.a.decode(bias), geometry)
+    values = spec.b.decode(x), spec.a.decode(weight), spec.a.decode(bias)
+    got = convolution.conv2d_values(spec, *values, geometry, direct=direct)
     assert got.dtype == spec.out.tensor_dtype
     assert np.array_equal(spec.out.encode(got.transpose(1, 0, 2, 3)).reshape(4, -1), expected)
 
 
-@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
+@pytest.mark.parametrize(("tile", "direct"), [(1, False), (500, False), (1 << 20, False), (1, True)])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_input_gradient(geometry, spec, tile, monkeypatch):
+def test_input_gradient(geometry, spec, tile, direct, monkeypatch):
     """One dot product per element: the exact sum over everything that the element reached, rounded once."""
     monkeypatch.setattr(convolution, "_TILE", tile)
     rng = np.random.default_rng(4)
@@ -110,7 +111,7 @@ def test_input_gradient(geometry, spec, tile, monkeypatch):
     size = (8, 7)
     gradient = spec.b.encode(rng.normal(size=(3, 4, *geometry.output_size(size))))
     w, g = spec.a.decode(weight), spec.b.decode(gradient)
-    got = convolution.input_gradient_values(spec, g, w, geometry, size)
+    got = convolution.input_gradient_values(spec, g, w, geometry, size, direct=direct)
     expected = np.empty((2, 3 * 8 * 7), spec.out.dtype)
     place = np.arange(3 * 2 * 8 * 7, dtype=np.float64).reshape(3, 2, 8, 7) + 1
     where = naive_unfold(place, geometry)  # which input element each weight tap meets, per output
@@ -125,16 +126,17 @@ def test_input_gradient(geometry, spec, tile, monkeypatch):
     assert np.array_equal(same, expected)
 
 
-@pytest.mark.parametrize("tile", [1, 500, 1 << 20])
+@pytest.mark.parametrize(("tile", "direct"), [(1, False), (500, False), (1 << 20, False), (1, True)])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_weight_gradient(geometry, spec, tile, monkeypatch):
+def test_weight_gradient(geometry, spec, tile, direct, monkeypatch):
     monkeypatch.setattr(convolution, "_TILE", tile)
     rng = np.random.default_rng(5)
     x, _, _ = operands(spec, geometry)
     gradient = spec.a.encode(rng.normal(size=(3, 4, *geometry.output_size((8, 7)))))
     expected = exact_matmul(spec, gradient.transpose(1, 0, 2, 3).reshape(4, -1), naive_unfold(x, geometry).T)
-    got = convolution.weight_gradient_values(spec, spec.a.decode(gradient), spec.b.decode(x), geometry)
+    values = spec.a.decode(gradient), spec.b.decode(x)
+    got = convolution.weight_gradient_values(spec, *values, geometry, direct=direct)
     assert np.array_equal(spec.out.encode(got).reshape(4, -1), expected)
 
 
