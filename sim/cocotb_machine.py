@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +43,8 @@ class CocotbMachine(Machine):
         find_icarus()
         if find_spec("cocotb") is None:
             raise MissingToolError("Python package cocotb", "the cocotb backend", 'pip install "positcore[sim]"')
-        self._folder = tempfile.TemporaryDirectory(prefix="positcore-")
+        self._folder = Path(tempfile.mkdtemp(prefix="positcore-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def make_unit(self, design: Design) -> Unit:
         """See `Machine.make_unit`."""
@@ -56,7 +59,7 @@ class CocotbMachine(Machine):
         return _Sums(spec, design.component(), (1, 1), design.terms, str(design), self._place())
 
     def _place(self) -> Path:
-        return Path(tempfile.mkdtemp(dir=self._folder.name))
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
 
 class _Simulation:

@@ -46,7 +46,7 @@ class Wrong(GoldenBackend):
         ("conv2d", 1, r"0, forward: conv2d of posit<8,2> → posit<8,2>, quire, index \(3, 1, 3, 3\): wrong 0b"),
         ("sqrt", 1, "1, forward: sqrt of posit<12,2>"),
         ("look_up", 1, "CrossEntropyLoss, forward: look_up"),
-        ("matmul", 7, "5, backward: matmul"),
+        ("matmul", 8, "5, backward: matmul"),
         ("conv2d_weight_gradient", 1, "0.weight, gradient: conv2d_weight_gradient"),
         ("sqrt", 2, "Adam, forward: sqrt of posit<12,2>"),
     ],
