@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit, types
-from numba.extending import intrinsic as _untyped_intrinsic
+from numba.extending import intrinsic
 
 __all__ = [
     "any_order_kernel", "count_leading_zeros", "count_trailing_zeros", "drop_stale_kernels", "float_bits",
-    "float_from_bits", "fused_multiply_add", "intrinsic", "kernel",
+    "float_from_bits", "fused_multiply_add", "kernel", "llvm_intrinsic",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,9 +53,9 @@ def kernel(function: F) -> F:
     return njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[return-value]
 
 
-def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+def llvm_intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """`numba.extending.intrinsic`, typed as its users call it: without the typing context."""
-    return _untyped_intrinsic(function)
+    return intrinsic(function)
 
 
 def any_order_kernel(function: F) -> F:
@@ -64,7 +64,7 @@ def any_order_kernel(function: F) -> F:
     return njit(cache=True, nogil=True, error_model="numpy", fastmath=relaxed)(function)  # type: ignore[return-value]
 
 
-@intrinsic
+@llvm_intrinsic
 def count_leading_zeros(typingctx: Any, x: Any) -> Any:
     """Leading zero bits of an int64; 64 for 0."""
 
@@ -74,7 +74,7 @@ def count_leading_zeros(typingctx: Any, x: Any) -> Any:
     return types.int64(types.int64), build
 
 
-@intrinsic
+@llvm_intrinsic
 def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
     """Trailing zero bits of an int64; 64 for 0."""
 
@@ -84,7 +84,7 @@ def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
     return types.int64(types.int64), build
 
 
-@intrinsic
+@llvm_intrinsic
 def float_bits(typingctx: Any, x: Any) -> Any:
     """The bits of a float64 as an int64."""
 
@@ -94,7 +94,7 @@ def float_bits(typingctx: Any, x: Any) -> Any:
     return types.int64(types.float64), build
 
 
-@intrinsic
+@llvm_intrinsic
 def float_from_bits(typingctx: Any, x: Any) -> Any:
     """The float64 with the bits of an int64."""
 
@@ -104,7 +104,7 @@ def float_from_bits(typingctx: Any, x: Any) -> Any:
     return types.float64(types.int64), build
 
 
-@intrinsic
+@llvm_intrinsic
 def fused_multiply_add(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
     """x·y + z on float64s or float32s, rounded once (IEEE 754 fusedMultiplyAdd), in software where need be."""
 

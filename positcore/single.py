@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from positcore.codec import round_value
 from positcore.format import PositFormat
-from positcore.jit import intrinsic
+from positcore.jit import llvm_intrinsic
 from positcore.mac import MacSpec
 from positcore.odd import adjust_to_odd
 
@@ -81,7 +81,7 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
-@intrinsic
+@llvm_intrinsic
 def _round_single(typingctx: Any, x: Any, n: Any, es: Any, flushed: Any) -> Any:
     """`round_value`, step by step, on a float32."""
 
@@ -107,7 +107,7 @@ def _round_single(typingctx: Any, x: Any, n: Any, es: Any, flushed: Any) -> Any:
     return types.float32(types.float32, types.int64, types.int64, types.int64), build
 
 
-@intrinsic
+@llvm_intrinsic
 def _odd_single(typingctx: Any, value: Any, error: Any) -> Any:
     """`adjust_to_odd`, step by step, on float32s."""
 

@@ -13,7 +13,8 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from positcore.jit import llvm_intrinsic
 
 __all__ = ["LANES", "PAIRINGS", "ROWS", "TALL", "TAPS", "add_dots", "add_products", "padded"]
 
@@ -49,13 +50,13 @@ def _add_product(builder: Any, total: Any, x: Any, y: Any) -> None:
 
 def _zeros(builder: Any, count: int) -> list[Any]:
     """Vectors of zeros in registers."""
-    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(count)]
+    totals: list[Any] = [cgutils.alloca_once(builder, _VECTOR) for _ in range(count)]  # type: ignore[no-untyped-call]
     for total in totals:
         builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
     return totals
 
 
-@intrinsic
+@llvm_intrinsic
 def add_products(
     typingctx: Any, x: Any, places: Any, weights: Any, first: Any, last: Any, start: Any, sums: Any, at: Any,
     stride: Any,
@@ -88,7 +89,7 @@ def add_products(
     return types.void(x, places, weights, word, word, word, sums, word, word), build
 
 
-@intrinsic
+@llvm_intrinsic
 def add_dots(
     typingctx: Any, rows: Any, at: Any, stride: Any, x: Any, places: Any, tap: Any, first: Any, last: Any, sums: Any,
     out: Any, width: Any,

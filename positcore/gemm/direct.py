@@ -83,17 +83,15 @@ def correlation_codes(
     start = np.zeros(outputs, np.float32) if bias is None else bias.astype(np.float32)
     norms = row_norms(matrix)
     codes = np.empty((images, outputs, *planes.output), spec.out.dtype)
-    bounds = tuple(
-        relative_bound(dtype, terms + (bias is not None))
-        for dtype, terms in ((_FLOAT32, _roundings(length)), (_FLOAT64, length))
-    )
+    near = relative_bound(_FLOAT32, _roundings(length) + (bias is not None))
+    far = relative_bound(_FLOAT64, length + (bias is not None))
     weights, out = matrix.astype(np.float64, copy=False), spec.out
     left: list[tuple[int, NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]] = []
 
     def work(i: int, j: int) -> None:
         at, sizes, values = _correlate(
             x[i:j], planes.numbers(), planes.phases, planes.items, planes.length, planes.total(channels), places,
-            geometry.taps, factors, _chunk(length), weights, start, norms, *bounds,
+            geometry.taps, factors, _chunk(length), weights, start, norms, near, far,
             out.n, out.es, out.flushed, codes[i:j],
         )  # fmt: skip
         left.append((i, at + i * codes[0].size, sizes, values))
