@@ -120,7 +120,7 @@ def input_gradient_codes(
     check_capacity(spec, turned.shape[1])
     if direct:
         patches, around = spread(gradient, geometry, size)
-        if correlation_fits(spec, turned, patches, around):
+        if correlation_fits(spec, turned, patches, around, gradient.shape[2] * gradient.shape[3]):
             return correlation_codes(spec, turned, patches, None, around)
     _, channels, oh, ow = gradient.shape
     out = np.empty((len(gradient), weight.shape[1], *size), spec.out.dtype)

@@ -18,7 +18,7 @@ from positcore.gemm.blocks import LANES, PAIRINGS, ROWS, TALL, TAPS, add_dots, a
 from positcore.gemm.dots import row_norms
 from positcore.gemm.filter import relative_bound
 from positcore.gemm.patches import Geometry, gather_patches, gather_taps
-from positcore.gemm.planes import add_squares, fill, planes_of
+from positcore.gemm.planes import Planes, add_squares, fill, planes_of
 from positcore.gemm.quire import Doubtful, pays_in_float32, settle_precise
 from positcore.jit import any_order_kernel, float_bits, kernel
 from positcore.mac import MacSpec, Quire
@@ -31,25 +31,38 @@ __all__ = ["correlation_codes", "correlation_fits", "weight_gradient_fits", "wei
 
 _CHUNK = 48  # products that are summed by themselves
 _STRIP = 512  # places of an image whose products a lane sums its share of
+_WASTE = 5  # places summed for each that is needed, up to which that takes less than unfolding
+_LEAST = 4  # places that a lane sums, from which that pays for adding up the lanes
 _GRAIN = 1 << 20  # products that pay for a thread
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def correlation_fits(spec: MacSpec, matrix: NDArray[Any], x: NDArray[Any], geometry: Geometry) -> bool:
-    """Whether float32 proves most of what `correlation_codes` makes of these operands."""
+def correlation_fits(
+    spec: MacSpec, matrix: NDArray[Any], x: NDArray[Any], geometry: Geometry, places: int | None = None
+) -> bool:
+    """Whether `correlation_codes` of these operands pays: float32 proves most of it, and little of it is in vain.
+
+    `places` is the number of places in an image that products are needed for, where that is not the output's: in the
+    gradient of an input the places of the gradient above, as the zeros put around those take their share of the time.
+    """
     length = matrix.shape[1]
-    return _fits(spec, x, geometry) and min(matrix.shape) > 0 and pays_in_float32(spec, length, _roundings(length))
+    if not _fits(spec, x, geometry, places) or not min(matrix.shape):
+        return False
+    return pays_in_float32(spec, length, _roundings(length))
 
 
 def weight_gradient_fits(spec: MacSpec, rows: NDArray[Any], x: NDArray[Any], geometry: Geometry) -> bool:
-    """Whether float32 proves most of what `weight_sums_codes` makes of these operands."""
-    return _fits(spec, x, geometry) and pays_in_float32(spec, rows.shape[1], _STRIP // LANES + PAIRINGS)
+    """Whether `weight_sums_codes` of these operands pays: as `correlation_fits`, and a lane has some places to sum."""
+    if not _fits(spec, x, geometry) or Planes(geometry, (x.shape[2], x.shape[3])).length < _LEAST * LANES:
+        return False
+    return pays_in_float32(spec, rows.shape[1], _STRIP // LANES + PAIRINGS)
 
 
-def _fits(spec: MacSpec, x: NDArray[Any], geometry: Geometry) -> bool:
-    return (
-        isinstance(spec.accumulator, Quire) and x.size > 0 and min(geometry.output_size((x.shape[2], x.shape[3]))) > 0
-    )
+def _fits(spec: MacSpec, x: NDArray[Any], geometry: Geometry, places: int | None = None) -> bool:
+    planes = Planes(geometry, (x.shape[2], x.shape[3]))
+    if not isinstance(spec.accumulator, Quire) or not x.size or min(planes.output) < 1:
+        return False
+    return planes.length <= _WASTE * (planes.output[0] * planes.output[1] if places is None else places)
 
 
 def _chunk(length: int) -> int:

@@ -103,6 +103,23 @@ def test_roundings(length):
     assert direct._roundings(length) == chunk + chunks
 
 
+def test_where_it_pays():
+    spec, geometry = pc.MacSpec(pc.posit8), Geometry((3, 3), padding=(1, 1))
+    x, matrix, rows = np.ones((2, 16, 16, 16)), np.ones((8, 144)), np.ones((8, 512))
+    assert direct.correlation_fits(spec, matrix, x, geometry)
+    assert direct.correlation_fits(spec, matrix, x, geometry, 256 // 4)
+    assert direct.weight_gradient_fits(spec, rows, x, geometry)
+    assert not direct.correlation_fits(spec, matrix, x, geometry, 256 // 6)
+    small = Geometry((16, 16))  # one output of an image
+    assert not direct.correlation_fits(spec, np.ones((8, 4096)), x, small)
+    assert not direct.weight_gradient_fits(spec, rows[:, :2], x, small)
+    assert not direct.weight_gradient_fits(spec, rows[:, :18], x[:, :, :3, :3], geometry)
+    assert not direct.correlation_fits(spec, matrix, x[:0], geometry)
+    for other in (pc.MacSpec(pc.posit8, accumulator=pc.Fused()), pc.MacSpec(pc.posit16), pc.MacSpec(pc.posit32)):
+        assert not direct.correlation_fits(other, matrix, x, geometry)
+        assert not direct.weight_gradient_fits(other, rows, x, geometry)
+
+
 def draw(spec, seed, which, *shape):
     """Mostly quarters, so that ties and cancellation are the rule."""
     rng = np.random.default_rng(seed)
@@ -118,7 +135,6 @@ def test_codes(geometry, spec):
     bias = draw(spec, 6, 0, 11)
     x[1, 2, 4, 3], weight[9, 1, 0, 0] = spec.b.nar, spec.a.nar
     values, w = spec.b.decode(x), spec.a.decode(weight)
-    assert direct.correlation_fits(spec, w.reshape(11, -1), values, geometry)
     got = direct.correlation_codes(spec, w.reshape(11, -1), values, spec.a.decode(bias), geometry)
     columns = spec.b.encode(naive_unfold(values, geometry))
     expected = exact_matmul(spec, weight.reshape(11, -1), columns, bias[:, None])
@@ -131,7 +147,6 @@ def test_weight_sums(geometry, spec):
     oh, ow = geometry.output_size((9, 8))
     x, gradient = draw(spec, 7, 1, 3, 2, 9, 8), draw(spec, 8, 0, 5, 3 * oh * ow)
     values, rows = spec.b.decode(x), spec.a.decode(gradient)
-    assert direct.weight_gradient_fits(spec, rows, values, geometry)
     got = direct.weight_sums_codes(spec, rows, values, geometry)
     expected = exact_matmul(spec, gradient, spec.b.encode(naive_unfold(values, geometry)).T)
     assert np.array_equal(got, expected)
