@@ -46,13 +46,26 @@ def run_split(work: Callable[[int, int], None], size: int, grain: int) -> None:
     pieces = min(get_num_threads(), max(1, size // grain))
     if pieces == 1:
         if size:
-            work(0, size)
+            _work_here(work, 0, size)
         return
     bounds = [size * i // pieces for i in range(pieces + 1)]
     futures = [_executor().submit(work, a, b) for a, b in pairwise(bounds[1:])]
-    work(bounds[0], bounds[1])
+    _work_here(work, bounds[0], bounds[1])
     for future in futures:
         future.result()
+
+
+def _work_here(work: Callable[[int, int], None], start: int, stop: int) -> None:
+    """Work in this thread. An interrupt that arrives while a kernel makes its results stays an interrupt.
+
+    Python checks for signals while numba wraps the results, and complains of the two at once by a SystemError.
+    """
+    try:
+        work(start, stop)
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 def _executor() -> ThreadPoolExecutor:

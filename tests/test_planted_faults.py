@@ -35,7 +35,11 @@ def sound(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(sound, request, tmp_path_factory):
     """The runs of the faults that are tested in this session, several at a time."""
-    wanted = [item.callspec.params["fault"] for item in request.session.items if "runs" in item.fixturenames]
+    wanted = [
+        item.callspec.params["fault"]
+        for item in request.session.items
+        if item.path == request.path and "runs" in item.fixturenames
+    ]
 
     def run(fault, folder):
         done = sound.with_fault(fault, folder).run(*fault.tests)

@@ -68,7 +68,7 @@ def test_threads_and_progress():
             np.testing.assert_array_equal(matmul(SPEC, a, b, progress=lambda *done: calls.append(done)), want)
     finally:
         set_num_threads(threads)
-    assert calls[-1] == (4096, 4096)
+    assert calls[-1][0] == calls[-1][1] > 0
     assert all(done <= total for done, total in calls)
 
 

@@ -101,7 +101,7 @@ def test_biases_by_columns_between_formats():
     assert set(machine.counts) == {f"array 3×2[{SPEC}]", f"mac[{SPEC}]"}
 
 
-def test_refused():
+def test_refused(unbuilt):
     with pytest.raises(ValueError, match="must be a unit without a handshake and without stages"):
         LockstepUnit(Design.of("mac", F6))
     with pytest.raises(ValueError, match="must be a unit without a handshake and without stages"):

@@ -5,7 +5,6 @@ import torch
 
 import positcore as pc
 from positcore.gemm.patches import Geometry
-from positcore.nn import backends
 from positcore.nn.device import DeviceBackend
 from positcore.nn.golden import GoldenBackend
 from positcore.nn.tensors import quantize
@@ -39,7 +38,7 @@ def test_tensors_elsewhere_go_to_the_device_code(name, monkeypatch):
     monkeypatch.setattr(DeviceBackend, name, lambda *given: called.append(given[1:]) or original(*given))
     assert torch.equal(getattr(GoldenBackend(), name)(SPEC, *CALLS[name]), expected)
     assert not called  # the CPU has its own kernels
-    monkeypatch.setattr(backends, "on_cpu", lambda *tensors: False)
+    monkeypatch.setattr("positcore.nn.golden.on_cpu", lambda *tensors: False)
     assert torch.equal(getattr(GoldenBackend(), name)(SPEC, *CALLS[name]), expected)
     assert called == [(SPEC, *CALLS[name])]
 
