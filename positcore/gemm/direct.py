@@ -133,7 +133,7 @@ def _correlate(
     sv, sh, pv, ph, rows, columns, width = numbers
     oh, ow = codes.shape[2], codes.shape[3]
     groups = (outputs + ROWS - 1) // ROWS
-    planes, squares = np.zeros(total, np.float32), np.zeros(phases * items + total % (phases * items))
+    planes, squares = np.zeros(total, np.float32), np.zeros(total - (x.shape[1] - 1) * phases * items)
     sums, sizes = np.empty(groups * ROWS * length, np.float32), np.empty(length)
     doubt = np.empty(ow, np.bool_)
     at, at_sizes, values, count = np.empty(64, np.intp), np.empty(64), np.empty(64), 0
@@ -240,8 +240,7 @@ def weight_sums_codes(spec: MacSpec, rows: NDArray[Any], x: NDArray[Any], geomet
     if np.isnan(norms).any() or np.isnan(squares).any():
         return None
     # What a tap meets is among the items of a plane: the norm of that is no less.
-    plane_of_tap = places // planes.items
-    sizes = norms[:, None] * np.sqrt(squares).reshape(-1)[plane_of_tap]
+    sizes = norms[:, None] * np.sqrt(squares).reshape(-1)[planes.planes(channels)]
     codes, doubtful = _filtered(spec, sums[: shape[0], : shape[1]], sizes, _FLOAT32, _STRIP // LANES + PAIRINGS + 1)
     if doubtful.size:
         row, tap = np.unravel_index(doubtful, shape)

@@ -72,12 +72,18 @@ class Planes:
         (oh, ow), (rv, rh) = self.output, self.reach
         return *self.geometry.stride, *self.geometry.padding, oh + rv, ow + rh, self.width
 
-    def places(self, channels: int) -> NDArray[np.intp]:
-        """The distances of the taps (C, kh, kw), in that order."""
+    def planes(self, channels: int) -> NDArray[np.intp]:
+        """The planes that the taps (C, kh, kw) meet, in that order."""
         (kv, kh), (sv, sh), (dv, dh) = self.geometry.kernel, self.geometry.stride, self.geometry.dilation
         down, across = np.arange(kv)[:, None] * dv, np.arange(kh) * dh
         plane = np.arange(channels)[:, None, None] * self.phases + down % sv * sh + across % sh
-        return np.asarray(plane * self.items + down // sv * self.width + across // sh, np.intp).reshape(-1)
+        return np.asarray(plane, np.intp).reshape(-1)
+
+    def places(self, channels: int) -> NDArray[np.intp]:
+        """The distances of the taps (C, kh, kw), in that order."""
+        (kv, kh), (sv, sh), (dv, dh) = self.geometry.kernel, self.geometry.stride, self.geometry.dilation
+        within = np.arange(kv)[:, None] * dv // sv * self.width + np.arange(kh) * dh // sh
+        return self.planes(channels) * self.items + np.tile(within.reshape(-1), channels)
 
 
 @lru_cache(maxsize=256)

@@ -155,6 +155,22 @@ def test_weight_sums(geometry, spec):
     assert direct.weight_sums_codes(spec, rows, values, geometry) is None
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 5), (4, 3)])
+def test_small_images(size):
+    """Planes shorter than a vector: what lies behind the last of them is read, and must be there."""
+    spec, geometry = pc.MacSpec(pc.posit8), Geometry((3, 3), padding=(1, 1))
+    x, weight = draw(spec, 1, 1, 40, 16, *size), draw(spec, 2, 0, 9, 16, 3, 3)
+    values, w = spec.b.decode(x), spec.a.decode(weight)
+    planes = planes_of(geometry, size, 16)[0]
+    assert planes.items < 2 * LANES + sum(planes.output)
+    got = direct.correlation_codes(spec, w.reshape(9, -1), values, None, geometry)
+    expected = exact_matmul(spec, weight.reshape(9, -1), spec.b.encode(naive_unfold(values, geometry)))
+    assert np.array_equal(got.transpose(1, 0, 2, 3).reshape(9, -1), expected)
+    rows = got.transpose(1, 0, 2, 3).reshape(9, -1)
+    sums = direct.weight_sums_codes(spec, spec.a.decode(rows), values, geometry)
+    assert np.array_equal(sums, exact_matmul(spec, rows, spec.b.encode(naive_unfold(values, geometry)).T))
+
+
 def test_weight_sums_of_many_strips():
     spec, geometry = pc.MacSpec(pc.posit8), Geometry((3, 3), padding=(1, 1))
     assert planes_of(geometry, (30, 33), 2)[0].length > 2 * direct._STRIP - LANES
