@@ -164,8 +164,8 @@ def groups_of(design: Design) -> list[Group]:
 
 
 def _integral(result: str, how: str) -> bool:
-    if result == "lowest":
-        return how not in ("exact", "saturated")
+    if result == "lowest":  # for what does not fit, and for what rounds to it
+        return False
     return how == "saturated" or (result == "0" and how in ("up", "tie up"))
 
 

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     histories = {policy: trainer.history for policy, trainer in trainers.items()}
     plot_curves(curves, histories, f"LeNet-5 on {args.images:,} images of Fashion-MNIST, seed {args.seed}")
 
-    say(f"4/4  one training step of {BATCH} images of the trained network, every matrix product in the simulated MAC")
+    say(f"4/4  one training step of {BATCH} images of the trained network, every operation in the simulated units")
     comparisons, seconds = _replay(trainers[POLICY])
     for row in comparisons:
         say(f"     {row.tensor:<18} {row.codes:>9,} codes of {row.format}, {row.differing} differ")

@@ -86,4 +86,4 @@ def test_planted_faults(monkeypatch, attribute, replacement):
 
     monkeypatch.setattr(chain, attribute, replacement)
     with pytest.raises(pc.MismatchError, match=re.escape("mac[posit<8,2>")):
-        verify("mac", SPECS[0], vectors=5000, waveforms=None, optimize="-O0")
+        verify("mac", SPECS[0], vectors=20_000, waveforms=None, optimize="-O0")
