@@ -63,9 +63,12 @@ def _work_here(work: Callable[[int, int], None], start: int, stop: int) -> None:
     try:
         work(start, stop)
     except SystemError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise error.__cause__ from None
-        raise
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -29,7 +29,10 @@ def test_an_interrupt_within_a_kernel_is_an_interrupt():
         run_split(work, 100, 1000)
 
     def wrapped(start, stop):
-        raise SystemError("two at once") from KeyboardInterrupt()
+        try:
+            raise SystemError("two at once") from KeyboardInterrupt()
+        except SystemError as error:
+            raise SystemError("and again") from error
 
     with pytest.raises(KeyboardInterrupt):
         run_split(wrapped, 100, 1000)
