@@ -20,6 +20,13 @@ from tests.hw.examples import OPTIONS
 
 pytestmark = pytest.mark.rtl
 
+
+@pytest.fixture(autouse=True)
+def _waveforms_elsewhere(monkeypatch, tmp_path):
+    """A mismatch writes its waveform where the command runs."""
+    monkeypatch.chdir(tmp_path)
+
+
 F = pc.PositFormat(6, 1)
 
 
