@@ -11,7 +11,7 @@ from positcore.format import PositFormat
 from positcore.hw.units import Design
 from positcore.text import code_text
 
-__all__ = ["CampaignMismatchError", "Mismatch", "Report", "code_text", "describe", "reproducer"]
+__all__ = ["CampaignMismatchError", "Mismatch", "Report", "describe", "reproducer"]
 
 _TERMS_SHOWN = 8
 _HOLES_SHOWN = 6

@@ -197,13 +197,12 @@ def _dots(plan: Plan) -> Run:
         turn, stalls = plan.pace(index)
         got, _ = mac.run(inputs, lengths.size, **stalls)
         want = design.golden(inputs)
-        differs = got["code"] != want["code"]
-        first = None
-        if differs.any():
-            at = int(differs.argmax())
+
+        def operands(at: int) -> dict[str, list[int]]:
             part = slice(int(ends[at] - lengths[at]), int(ends[at]))
-            operands = {"a": a[part].ravel().tolist(), "b": b[part].ravel().tolist()}
-            first = _mismatch(operands, got["code"][at], want["code"][at])
+            return {"a": a[part].ravel().tolist(), "b": b[part].ravel().tolist()}
+
+        first = _first_code(got["code"], want["code"], operands)
         return Outcome(lengths.size, coverage.measure(inputs, want, turn), first)
 
     return block
@@ -223,15 +222,14 @@ def _operations(plan: Plan) -> Run:
         want = design.golden(inputs)
         turn, stalls = plan.pace(index)
         got, _ = unit.run(inputs, want["code"].size, **stalls)
-        differs = got["code"] != want["code"]
-        first = None
-        if differs.any():
-            at = int(differs.argmax())
+
+        def operands(at: int) -> dict[str, list[int]]:
             end = int(np.flatnonzero(np.isin(operation, ROUNDING))[at])
             clearings = np.flatnonzero(np.isin(operation[:end], CLEARING))
             part = slice(int(clearings[-1]) if clearings.size else 0, end + 1)
-            operands = {name: column[part].tolist() for name, column in inputs.items()}
-            first = _mismatch(operands, got["code"][at], want["code"][at])
+            return {name: column[part].tolist() for name, column in inputs.items()}
+
+        first = _first_code(got["code"], want["code"], operands)
         return Outcome(len(operation), coverage.measure(inputs, want, turn), first)
 
     return block
@@ -275,6 +273,17 @@ def _matrices(plan: Plan, driver: GemmDriver, rng: np.random.Generator) -> tuple
     a = np.resize(rng.permutation(a.ravel()), (m, k)).astype(spec.a.dtype)
     b = np.resize(rng.permutation(b.ravel()), (k, n)).astype(spec.b.dtype)
     return a, b
+
+
+def _first_code(
+    got: NDArray[Any], want: NDArray[Any], operands: Callable[[int], dict[str, list[int]]]
+) -> Mismatch | None:
+    """The first of two lists of codes that differs, with what made it."""
+    differs = got != want
+    if not differs.any():
+        return None
+    at = int(differs.argmax())
+    return _mismatch(operands(at), got[at], want[at])
 
 
 def _mismatch(operands: dict[str, list[int]], got: Any, want: Any) -> Mismatch:

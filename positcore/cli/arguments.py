@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 from positcore.format import PositFormat
 from positcore.mac import Accumulator, Aligned, Fused, Quire, Rounded
 
-__all__ = ["accumulator_argument", "add_format", "add_json", "format_argument"]
+__all__ = ["accumulator_argument", "add_format", "add_json", "add_network", "format_argument"]
 
 
 def format_argument(text: str) -> PositFormat:
@@ -44,3 +45,16 @@ def add_format(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL, `--data` and `--data-root`: what is trained, and on what."""
+    from positcore.data import NAMES
+    from positcore.nn.models import MODELS
+
+    parser.add_argument("model", metavar="MODEL", help=f"the network: {', '.join(MODELS)}")
+    parser.add_argument(
+        "--data", choices=NAMES, default="fashion-mnist-subset",
+        help="the data set (fashion-mnist-subset, which is part of the package)",
+    )  # fmt: skip
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where its files are ($POSITCORE_DATA)")

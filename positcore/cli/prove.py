@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from positcore.cli.arguments import add_json
+from positcore.cli.arguments import add_json, add_network
 
 if TYPE_CHECKING:
     from positcore.nn.proof import ProvenStep
@@ -20,17 +20,10 @@ EXAMPLE = "positcore prove lenet5 --data fashion-mnist-subset --steps 2 --batch-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from positcore.data import NAMES
-    from positcore.nn.models import MODELS
     from positcore.nn.recipe import Recipe
 
     default = Recipe()
-    parser.add_argument("model", metavar="MODEL", help=f"the network: {', '.join(MODELS)}")
-    parser.add_argument(
-        "--data", choices=NAMES, default="fashion-mnist-subset",
-        help="the data set (fashion-mnist-subset, which is part of the package)",
-    )  # fmt: skip
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where its files are ($POSITCORE_DATA)")
+    add_network(parser)
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of training (20)")
     parser.add_argument("--batch-size", type=int, default=default.batch_size, help=f"({default.batch_size})")
     parser.add_argument("--policy", default=default.policy, help=f"formats of each stage ({default.policy})")

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from positcore.cli.arguments import add_json
+from positcore.cli.arguments import add_json, add_network
 from positcore.errors import MissingToolError
 
 if TYPE_CHECKING:
@@ -26,17 +26,10 @@ EXAMPLE = "positcore train lenet5 --data fashion-mnist-subset --policy O12-L12-F
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from positcore.data import NAMES
-    from positcore.nn.models import MODELS
     from positcore.nn.recipe import OPTIMIZERS, SCHEDULES, Recipe
 
     default = Recipe()
-    parser.add_argument("model", metavar="MODEL", help=f"the network: {', '.join(MODELS)}")
-    parser.add_argument(
-        "--data", choices=NAMES, default="fashion-mnist-subset",
-        help="the data set (fashion-mnist-subset, which is part of the package)",
-    )  # fmt: skip
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where its files are ($POSITCORE_DATA)")
+    add_network(parser)
     parser.add_argument("--download", action="store_true", help="fetch Fashion-MNIST if it is not there")
     parser.add_argument(
         "--policy", default=default.policy, help=f"formats of each stage ({default.policy}), or float32"

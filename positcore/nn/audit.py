@@ -7,7 +7,6 @@ are the calls between them: moving, selecting, comparing values is exact and pas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from positcore.errors import AuditError
 from positcore.nn.batch_factor import current_pass
+from positcore.nn.tensors import tensors_in
 
 __all__ = ["AuditError", "audit", "golden"]
 
@@ -92,8 +92,8 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
         exact = name in _EXACT and not _adds(name, args)
         if func is torch.ops.aten.view.dtype and _is_float(result) and not _is_float(args[0]):
             raise AuditError(self._message(str(func), [args[0]]))
-        if not exact and func.namespace == "aten" and any(map(_is_float, _tensors(result))):
-            operands = [x for x in _tensors((args, list((kwargs or {}).values()))) if _is_float(x)]
+        if not exact and func.namespace == "aten" and any(map(_is_float, tensors_in(result))):
+            operands = [x for x in tensors_in((args, list((kwargs or {}).values()))) if _is_float(x)]
             if operands and not (name == "_to_copy" and _keeps(operands[0], result)):
                 raise AuditError(self._message(str(func), operands))
         return result
@@ -132,11 +132,3 @@ def _adds(name: str, args: tuple[Any, ...]) -> bool:
 def _keeps(before: Tensor, after: Tensor) -> bool:
     """Whether a conversion of dtype loses nothing."""
     return after.dtype.itemsize >= before.dtype.itemsize
-
-
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)

@@ -6,13 +6,13 @@ made, where the backward pass finds it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.modules import module as hooks
 from torch.optim import optimizer as steps
+
+from positcore.nn.tensors import tensors_in
 
 __all__ = ["start", "stop", "where"]
 
@@ -69,14 +69,14 @@ def _enter(module: torch.nn.Module, arguments: Any) -> None:
         _names.update({part: name for name, part in module.named_modules()})
         _parameters.update({id(p): name for name, p in module.named_parameters()})
     name = _names.get(module) or type(module).__name__
-    _entered.append(_Entered(name, {x.grad_fn for x in _tensors(arguments) if x.grad_fn is not None}))
+    _entered.append(_Entered(name, {x.grad_fn for x in tensors_in(arguments) if x.grad_fn is not None}))
 
 
 def _leave(module: torch.nn.Module, arguments: Any, result: Any) -> None:
     if not _entered:
         return
     entered = _entered.pop()
-    nodes: list[Any] = [x.grad_fn for x in _tensors(result)]
+    nodes: list[Any] = [x.grad_fn for x in tensors_in(result)]
     while nodes:
         node = nodes.pop()
         if node is None or node in entered.inputs or hasattr(node, "variable") or _KEY in node.metadata:
@@ -92,11 +92,3 @@ def _enter_step(optimizer: Any, *arguments: Any) -> None:
 def _leave_step(optimizer: Any, *arguments: Any) -> None:
     if _entered:
         _entered.pop()
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)

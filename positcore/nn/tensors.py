@@ -6,6 +6,7 @@ functions know nothing of autograd. Each runs in the backend that is used now (`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add", "as_array", "as_tensor", "bit_trick", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log",
-    "look_up", "mul", "on_cpu", "quantize", "quires", "sqrt", "sub", "use_torch_threads",
+    "look_up", "mul", "on_cpu", "quantize", "quires", "sqrt", "sub", "tensors_in",
+    "use_torch_threads",
 ]  # fmt: skip
 
 
@@ -35,6 +37,15 @@ def use_torch_threads() -> None:
 def on_cpu(*operands: Tensor | None) -> bool:
     """Whether none of the tensors is on another device."""
     return all(x is None or x.device.type == "cpu" for x in operands)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of a value: itself, or those in lists and tuples, however deep."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
 
 
 def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:

