@@ -18,7 +18,6 @@ from positcore.nn.training import Epoch, Recipe, Trainer
 
 __all__ = ["Run", "Runs"]
 
-_AUDITED = 16  # steps of each epoch; all of them take LeNet-5 1.3 times as long
 _SAVE_EVERY = 60  # seconds between checkpoints within an epoch
 
 
@@ -39,7 +38,7 @@ class Run:
 
 
 class Runs:
-    """The runs below a folder, whatever their own folders are called.
+    """The runs below a folder, whatever their own folders are called. Each step in posits is audited.
 
     Parameters
     ----------
@@ -47,12 +46,10 @@ class Runs:
         Where runs lie, also those of `positcore train -o`.
     data_root : Path, optional
         Where the data sets lie.
-    audited : bool
-        Whether every step in posits is audited (`positcore.nn.audit`), not only the first 16 of each epoch.
     """
 
-    def __init__(self, folder: Path, data_root: Path | None = None, audited: bool = False) -> None:
-        self.folder, self.audited = folder, audited
+    def __init__(self, folder: Path, data_root: Path | None = None) -> None:
+        self.folder = folder
         self._load = cache(lambda name, split: load(name, split, data_root))
         self._known: dict[Any, tuple[Path, list[Epoch]]] = {}
         for path in sorted(folder.glob("*/checkpoint.pt")):
@@ -104,8 +101,7 @@ class Runs:
         return history
 
     def _train(self, run: Run, path: Path) -> list[Epoch]:
-        audited = run.recipe.policy != "float32" and (self.audited or _AUDITED)
-        trainer = Trainer(run.recipe, *self.data(run), audited=audited)
+        trainer = Trainer(run.recipe, *self.data(run), audited=run.recipe.policy != "float32")
         if path.exists():
             trainer.resume(path)
         saved = time.monotonic()

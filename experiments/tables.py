@@ -98,16 +98,13 @@ def main(
         "--order", choices=("exact", "positnn"), default="exact",
         help="of roundings: positnn rounds a convolution's bias gradient as PositNN does (exact)",
     )  # fmt: skip
-    parser.add_argument(
-        "--audit", action="store_true", help="stop at float arithmetic in any step, not only in 16 of each epoch"
-    )
     args = parser.parse_args(argv)
     try:
         torch.set_num_threads(args.threads)
         chosen = [cell for cell in cells if _is_chosen(cell, args)]
         if not chosen:
             raise ValueError(f"no row or column has {' or '.join(args.only)} in it; see --list without --only")
-        runs = Runs(args.output, args.data_root, args.audit)
+        runs = Runs(args.output, args.data_root)
         plan = {cell: [_run(cell, seed, args) for seed in args.seeds] for cell in chosen}
         wanted = list(dict.fromkeys(run for cell in plan.values() for run in cell))
         if args.list:

@@ -1,8 +1,9 @@
 """The audit: arithmetic that no golden operation did is an error that names it.
 
-PyTorch's operations arrive at a `TorchDispatchMode` as ATen calls, in the forward pass, in the backward pass (on the
-CPU) and in the optimizer's step alike. Golden operations compute outside of ATen, or under `golden`, so what arrives
-are the calls between them: moving, selecting, comparing values is exact and passes; floating-point arithmetic does not.
+PyTorch's operations arrive at a `TorchDispatchMode` as ATen calls, in the forward pass, in the backward pass and in
+the optimizer's step alike. Golden operations compute outside of ATen, or under `positcore.nn.tensors.golden`, so what
+arrives are the calls between them: moving, selecting, comparing values is exact and passes; floating-point arithmetic
+does not. Modes belong to a thread, so a GPU's backward pass runs in the audit's thread, too, not in one of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from positcore.errors import AuditError
 from positcore.nn.batch_factor import current_pass
 from positcore.nn.tensors import tensors_in
 
-__all__ = ["AuditError", "audit", "golden"]
+__all__ = ["AuditError", "audit"]
 
 # ATen operations on floats that compute nothing new: each result is an operand's value, its negative, a constant or an
 # index. By the names of their overload packets.
@@ -39,10 +40,6 @@ _EXACT_NAMES = """
 _EXACT = frozenset(_EXACT_NAMES.split())
 
 
-golden = torch._C._DisableTorchDispatch
-"""Within `with golden():` ATen calls belong to a golden operation, which answers for their result."""
-
-
 class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_grad)
     """Within `with pnn.audit():`, floating-point arithmetic outside of the golden operations raises `AuditError`.
 
@@ -60,11 +57,13 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
         self._names = {} if model is None else {module: name for name, module in model.named_modules()}
         self._inside: list[torch.nn.Module] = []
         self._hooks: list[Any] = []
+        self._one_thread: Any = None
 
     def __enter__(self) -> audit:
         for module in self._names:
             self._hooks.append(module.register_forward_pre_hook(self._go_in, prepend=True))
             self._hooks.append(module.register_forward_hook(self._come_out, always_call=True))
+        self._one_thread = torch.autograd.set_multithreading_enabled(False)  # takes effect as it is made
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -72,6 +71,7 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        self._one_thread.__exit__(kind, error, trace)
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -82,6 +82,11 @@ class audit(TorchDispatchMode):  # noqa: N801 (reads as a verb, like torch.no_gr
 
     def _come_out(self, module: torch.nn.Module, arguments: Any, result: Any) -> None:
         self._inside.pop()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Of PyTorch: whether to keep its compiler out of each call, which takes as long as the audit itself."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -17,9 +17,8 @@ from positcore.gemm.convolution import conv2d_values, input_gradient_values, wei
 from positcore.gemm.patches import Geometry
 from positcore.gemm.products import matmul_values, stacked_values
 from positcore.mac import MacSpec
-from positcore.nn.audit import golden
 from positcore.nn.device.backend import DeviceBackend
-from positcore.nn.tensors import as_array, as_tensor, on_cpu, use_torch_threads
+from positcore.nn.tensors import as_array, as_tensor, golden, on_cpu, use_torch_threads
 from positcore.quire import QuireArray
 
 __all__ = ["GoldenBackend"]

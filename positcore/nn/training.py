@@ -68,8 +68,8 @@ class Trainer:
         Normalized with their own mean and std, a batch at a time.
     device : torch.device or str
         Where it runs; posits have the same bits everywhere (dropout draws other numbers on a GPU).
-    audited : bool or int
-        Whether every step runs under `positcore.nn.audit`, or how many first ones of each epoch; it changes no bit.
+    audited : bool
+        Whether every step runs under `positcore.nn.audit`; it changes no bit.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class Trainer:
         train: Dataset,
         test: Dataset,
         device: torch.device | str = "cpu",
-        audited: bool | int = False,
+        audited: bool = False,
     ) -> None:
         if audited and recipe.policy == "float32":
             raise ValueError("Trainer: an audit finds float arithmetic, which is all that float32 does; audit a policy")
@@ -186,8 +186,7 @@ class Trainer:
 
     def _advance(self, batches: tuple[Tensor, ...]) -> float:
         batch, start = batches[self.steps], time.perf_counter()
-        is_audited = self.audited is True or self.steps < self.audited
-        with audit(self.model) if is_audited else nullcontext():
+        with audit(self.model) if self.audited else nullcontext():
             loss = self._step(batch)
         self.steps += 1
         self._loss_sum += loss * len(batch)

@@ -154,3 +154,9 @@ def test_afterwards_nothing_is_left():
     assert not model._forward_pre_hooks
     assert not model._forward_hooks
     model(torch.ones(1, 2)).sum().backward()
+
+
+def test_backward_passes_of_every_device_run_in_the_thread_of_the_audit():
+    with pnn.audit():
+        assert not torch._C._is_multithreading_enabled()
+    assert torch._C._is_multithreading_enabled()
