@@ -29,7 +29,7 @@ from positcore.gemm.patches import (
 )
 from positcore.gemm.products import matmul_codes, value_dtype
 from positcore.gemm.quire import Gather, Product, check_capacity, product_sums, resolve, working_dtype
-from positcore.mac import Aligned, MacSpec, Quire
+from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,6 +113,8 @@ def input_gradient_codes(
     -------
     ndarray of `spec.out.dtype`, (N, C, H, W)
     """
+    if gradient.shape[2:] == (1, 1) and isinstance(spec.accumulator, Fused | Rounded) and not np.isnan(weight).any():
+        return _gradient_from_one_place(spec, gradient, weight, geometry, size)
     turned = flipped(weight)
     if not isinstance(spec.accumulator, Quire):
         patches, around = spread(gradient, geometry, size)
@@ -214,6 +216,25 @@ def _correlate(
             else:
                 codes = matmul_codes(spec, matrix, columns, start)
             _place(codes, out[i:j, :, block[0] : block[1]])
+    return out
+
+
+def _gradient_from_one_place(
+    spec: MacSpec, gradient: NDArray[Any], weight: NDArray[Any], geometry: Geometry, size: tuple[int, int]
+) -> NDArray[Any]:
+    """The input gradient of a kernel that was put in one place only, without NaR among the weights.
+
+    Of all terms of an element those of one tap are no products by zero, which change no sum that is rounded at each
+    step.
+    """
+    images, channels = gradient.shape[:2]
+    codes = matmul_codes(spec, weight.reshape(channels, -1).T, gradient.reshape(images, channels).T)
+    taps = codes.reshape(weight.shape[1], *geometry.kernel, images).transpose(3, 0, 1, 2)
+    out = np.zeros((images, weight.shape[1], *size), spec.out.dtype)
+    places = [np.arange(geometry.kernel[i]) * geometry.dilation[i] - geometry.padding[i] for i in (0, 1)]
+    inside = [(place >= 0) & (place < size[i]) for i, place in enumerate(places)]
+    rows, columns = (place[within] for place, within in zip(places, inside, strict=True))
+    out[:, :, rows[:, None], columns] = taps[:, :, inside[0]][:, :, :, inside[1]]
     return out
 
 

@@ -155,6 +155,24 @@ class TestAgainstRationals:
 
 
 @pytest.mark.parametrize("accumulator", ACCUMULATORS, ids=str)
+@pytest.mark.parametrize("broken", ["gradient", "weight"])
+@pytest.mark.parametrize(
+    "case", [((5, 4), 1, 0, 1, 1), ((3, 3), (2, 3), (0, 1), (2, 2), 2), ((4, 3), 4, (1, 2), (2, 3), 1)], ids=case_id
+)
+def test_input_gradient_of_one_place(case, broken, accumulator, same_in_tiles):
+    """A kernel as large as the image, or one whose next place would be beyond it."""
+    assert output_size(case, (5, 4)) == (1, 1)
+    spec, rng = pc.MacSpec(*FORMATS[1], accumulator), np.random.default_rng(5)
+    weight, gradient = draw(spec.a, rng, 6, 4 // case[4], *case[0]), draw(spec.b, rng, 2, 6, 1, 1)
+    if broken == "weight":
+        weight[1, 1, 1, 0] = spec.a.nar
+    else:
+        gradient[0, 2] = spec.b.nar
+    expected = naive_input_gradient(spec, gradient, weight, (5, 4), case)
+    same_in_tiles(expected, pc.conv2d_input_gradient, spec, gradient, weight, (5, 4), *case[1:])
+
+
+@pytest.mark.parametrize("accumulator", ACCUMULATORS, ids=str)
 def test_one_dimension_is_two_with_a_height_of_one(accumulator):
     spec, rng = pc.MacSpec(pc.posit8, accumulator=accumulator), np.random.default_rng(4)
     x, weight, bias = draw(spec.b, rng, 3, 4, 9), draw(spec.a, rng, 6, 2, 3), draw(spec.a, rng, 6)
