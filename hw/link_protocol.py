@@ -116,7 +116,8 @@ def _checked(contents: bytes) -> Frame | None:
         return None
     if zlib.crc32(contents[:body_end]) != int.from_bytes(contents[body_end:], "little"):
         return None
-    return Frame(*_HEAD.unpack_from(contents), contents[HEAD_BYTES:body_end])
+    session, sequence, operation = _HEAD.unpack_from(contents)
+    return Frame(session, sequence, operation, contents[HEAD_BYTES:body_end])
 
 
 def board_word(name: str) -> int:
