@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from positcore.version import __version__
 
 __all__ = [
     "FlatUnit", "Port", "clock_ports", "design_parts", "emit_modules", "emit_rtlil", "emit_verilog",
-    "instance_template", "unit_ports", "write_verilog",
+    "instance_template", "module_header", "unit_ports", "write_verilog",
 ]  # fmt: skip
 
 
@@ -190,22 +190,32 @@ def instance_template(design: Design) -> str:
 
 
 def _template(design: Design, ports: tuple[Port, ...]) -> str:
-    names = [port.name for port in (*clock_ports(design), *ports)]
+    return _instance(design.name, [port.name for port in (*clock_ports(design), *ports)])
+
+
+def _instance(module: str, names: Sequence[str]) -> str:
     width = max(map(len, names))
     pins = ",\n".join(f"  .{name:{width}s} ({name})" for name in names)
-    return f"{design.name} unit (\n{pins}\n);\n"
+    return f"{module} unit (\n{pins}\n);\n"
 
 
 def _header(design: Design, ports: tuple[Port, ...]) -> str:
     rate = "a cycle" if design.interval == 1 else f"in {design.interval} cycles"
-    lines = [
-        f"{design.name}: {design.unit.summary}",
-        f"spec:     {design.spec_text}",
-        f"latency:  {design.latency} cycle{'s' * (design.latency != 1)}, one {design.item} {rate}",
-        f"made by:  positcore {__version__}",
-        f"again by: {design.command} -o {design.name}.v",
-    ]
-    lines += ["", "Instance:", *(f"  {line}" for line in _template(design, ports).splitlines())]
+    facts = {
+        "spec": design.spec_text,
+        "latency": f"{design.latency} cycle{'s' * (design.latency != 1)}, one {design.item} {rate}",
+        "made by": f"positcore {__version__}",
+        "again by": f"{design.command} -o {design.name}.v",
+    }
+    return module_header(
+        design.name, design.unit.summary, facts, [port.name for port in (*clock_ports(design), *ports)]
+    )
+
+
+def module_header(module: str, summary: str, facts: Mapping[str, str], ports: Sequence[str]) -> str:
+    """The comment at the head of a text: what the module is, facts by their names, and how it is instantiated."""
+    lines = [f"{module}: {summary}", *(f"{name + ':':9} {value}" for name, value in facts.items())]
+    lines += ["", "Instance:", *(f"  {line}" for line in _instance(module, ports).splitlines())]
     text = "".join(f"// {line}".rstrip() + "\n" for line in lines).replace("→", "->").replace("×", "x")
     return f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
 

@@ -6,7 +6,7 @@ from positcore.format import PositFormat
 from positcore.hw.registers import Field, Kind, Register
 from positcore.mac import MacSpec
 
-__all__ = ["INTERFACE", "MAGIC", "gemm_registers"]
+__all__ = ["CONTROL", "INTERFACE", "MAGIC", "gemm_registers"]
 
 MAGIC = int.from_bytes(b"gemm", "little")
 INTERFACE = 1  # what a driver must know besides the parameters
@@ -17,6 +17,14 @@ _FORMAT_FIELDS = (
     Field("underflow", 16, 1, "of `PositFormat`"),
     Field("flush", 24, 8, "of `PositFormat`, plus 1; 0 without"),
 )
+
+CONTROL = Register(
+    "control", 0x20, Kind.COMMAND, "commands", 0,
+    (
+        Field("start", 0, 1, "begin the job that the settings describe"),
+        Field("reset", 1, 1, "end the job, empty the buffers, clear all but the settings"),
+    ),
+)  # fmt: skip
 
 
 def gemm_registers(spec: MacSpec, *, rows: int, columns: int, depth: int) -> tuple[Register, ...]:
@@ -42,13 +50,7 @@ def gemm_registers(spec: MacSpec, *, rows: int, columns: int, depth: int) -> tup
         constant(
             0x1C, "carry_bits", spec.quire.carry_bits, "C of the quire: 2^C − 1 steps a tile at most, biases included"
         ),
-        Register(
-            "control", 0x20, Kind.COMMAND, "commands", 0,
-            (
-                Field("start", 0, 1, "begin the job that the settings describe"),
-                Field("reset", 1, 1, "end the job, empty the buffers, clear all but the settings"),
-            ),
-        ),
+        CONTROL,
         Register(
             "status", 0x24, Kind.STATE, "flags", 0,
             (

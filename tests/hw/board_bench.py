@@ -1,0 +1,133 @@
+"""A board, compiled, between the levels of its two wires: nothing but these goes in or comes out."""
+
+import ctypes
+
+import numpy as np
+
+from positcore.hw.board import GemmBoard
+from positcore.hw.emit import FlatUnit, emit_rtlil
+from positcore.hw.link_protocol import Deframer, Operation, frame
+from positcore.sim.native import compile_library
+
+_DRIVER = """
+#include "driver.h"
+using namespace positcore;
+EXPORT Unit *create() { return new Unit; }
+EXPORT void destroy(Unit *unit) { delete unit; }
+EXPORT void run(Unit *unit, const uint8_t *rx, uint8_t *tx, uint8_t *leds, int64_t cycles, int reset) {
+  for (int64_t cycle = 0; cycle < cycles; ++cycle) {
+    put(unit->p_rst, reset), put(unit->p_rx, rx[cycle]);
+    evaluate(*unit);
+    tx[cycle] = get(unit->p_tx), leds[cycle] = get(unit->p_leds);
+    step(*unit);
+  }
+}
+"""
+CHUNK = 2048
+
+
+def bits(sent, *, stop=1):
+    """The levels of bytes on a wire, one a bit."""
+    rows = np.unpackbits(np.frombuffer(sent, np.uint8)[:, None], axis=1, bitorder="little")
+    return np.hstack([np.zeros((len(rows), 1), np.uint8), rows, np.full((len(rows), 1), stop, np.uint8)]).ravel()
+
+
+class BoardBench:
+    """One circuit. `sent` and `received` are bytes on the wires."""
+
+    def __init__(self, board, alter=None):
+        self.board = board
+        flat = FlatUnit(GemmBoard(board))
+        rtlil = emit_rtlil(flat, "unit", flat.signals)
+        self._library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O1")
+        self._library.create.restype = ctypes.c_void_p
+        self._library.destroy.argtypes = [ctypes.c_void_p]
+        self._library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]
+        self._unit = self._library.create()
+        self.restart()
+
+    def __del__(self):
+        if hasattr(self, "_unit"):
+            self._library.destroy(self._unit)
+
+    def restart(self):
+        """Reset the board, and forget what came."""
+        self.cycles, self.leds, self._levels = 0, 0, np.ones(0, np.uint8)
+        self._run(np.ones(4, np.uint8), reset=1)
+        self._levels = np.ones(0, np.uint8)
+
+    def wire(self, levels):
+        """Put levels on the board's rx, one a cycle."""
+        self._run(np.ascontiguousarray(levels, np.uint8))
+
+    def send(self, sent):
+        self.wire(bits(sent).repeat(self.board.clocks_per_bit))
+
+    def receive(self, quiet=CHUNK):
+        """What the board sends until it is quiet for so many cycles."""
+        while True:
+            before = len(self._levels)
+            self._run(np.ones(quiet, np.uint8))
+            if self._levels[before:].all():
+                break
+        levels, clocks, found = self._levels, self.board.clocks_per_bit, bytearray()
+        while (low := np.flatnonzero(levels == 0)).size:
+            centres = levels[low[0] + clocks // 2 :: clocks][:10]
+            assert (centres[0], centres[9]) == (0, 1)
+            found += np.packbits(centres[1:9], bitorder="little").tobytes()
+            levels = levels[low[0] + clocks // 2 + 9 * clocks :]
+        self._levels = np.ones(0, np.uint8)
+        return bytes(found)
+
+    def frames(self, sent, quiet=CHUNK):
+        """Send bytes; the frames that the board sends then, and nothing besides."""
+        self.send(sent)
+        deframer = Deframer()
+        found = deframer.feed(self.receive(quiet))
+        assert not deframer.dropped
+        return found
+
+    def _run(self, levels, reset=0):
+        tx, leds = np.empty_like(levels), np.empty_like(levels)
+        pointers = [array.ctypes.data for array in (levels, tx, leds)]
+        self._library.run(self._unit, *pointers, len(levels), reset)
+        self.cycles += len(levels)
+        self.leds |= int(np.bitwise_or.reduce(leds, initial=0))
+        self._levels = np.concatenate([self._levels, tx])
+
+
+class PlainHost:
+    """A `GemmDevice` with a wire that damages nothing: one request after another, each answered."""
+
+    def __init__(self, bench, session=0x7E7D):
+        self.bench, self.session, self.sequence = bench, session, 0
+        _, _, _, self.greeting = self.request(Operation.HELLO)
+
+    def request(self, operation, body=b""):
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        (found,) = self.bench.frames(frame(self.session, self.sequence, operation, body))
+        assert found[:3] == (self.session, self.sequence, operation + 0x80)
+        return found
+
+    def read(self, address):
+        body = self.request(Operation.READ, address.to_bytes(2, "little")).body
+        assert len(body) == 5
+        assert body[0] == 0
+        return int.from_bytes(body[1:], "little")
+
+    def write(self, address, word):
+        assert self.request(Operation.WRITE, address.to_bytes(2, "little") + word.to_bytes(4, "little")).body == b"\0"
+
+    def trade(self, a, b, wanted):
+        """One EXCHANGE: bytes taken of a, of b, and the results."""
+        counts = b"".join(count.to_bytes(2, "little") for count in (len(a), len(b), wanted))
+        body = self.request(Operation.EXCHANGE, counts + a + b).body
+        return int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little"), body[4:]
+
+    def exchange(self, a, b, size, piece=120):
+        found = b""
+        while a or b or len(found) < size:
+            taken_a, taken_b, more = self.trade(a[:piece], b[:piece], min(size - len(found), piece))
+            assert taken_a or taken_b or more
+            a, b, found = a[taken_a:], b[taken_b:], found + more
+        return found
