@@ -16,10 +16,10 @@ from positcore.threads import run_split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "exact_products", "stepwise_codes", "width_for"]
+__all__ = ["BLOCK", "GRAIN", "exact_products", "no_nar", "stepwise_codes", "width_for"]
 
 BLOCK = 256  # outputs of a row that are summed together, in the first-level cache
-_GRAIN = 1 << 16
+GRAIN = 1 << 16  # products for which a thread is worth it
 
 
 def width_for(spec: MacSpec) -> Any:
@@ -30,6 +30,11 @@ def width_for(spec: MacSpec) -> Any:
 def exact_products(spec: MacSpec, width: Any) -> bool:
     """Whether the product of two operands is a float of this width, float32 or float64."""
     return spec.a.significand_bits + spec.b.significand_bits <= np.finfo(width).nmant + 1
+
+
+def no_nar(b: NDArray[Any]) -> bool:
+    """Whether zeros of A can be left out, as many are in gradients below a ReLU: their products with `b` are 0."""
+    return not np.isnan(b).any()
 
 
 def stepwise_codes(
@@ -61,6 +66,6 @@ def stepwise_codes(
     sums = np.zeros((len(x), y.shape[1]), width)
     if bias is not None:
         sums[:] = round_values(spec.out, np.asarray(bias, np.float64))
-    grain = max(1, _GRAIN // max(1, y.size))
+    grain = max(1, GRAIN // max(1, y.size))
     run_split(lambda i, j: sum_rows(x[i:j], y, spec.out, sums[i:j]), len(x), grain)
     return encode(spec.out, sums)
