@@ -24,6 +24,14 @@ from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
 __all__ = ["cache_folder", "compile_library", "compile_sliced"]
 
 _DAY = 86400  # seconds
+_MAKERS = (  # what turns a design into C++: a change in any of them makes other libraries
+    "flat_netlist.py",
+    "gate_network.py",
+    "gate_packing.py",
+    "gate_words.py",
+    "gates.py",
+    "sliced.py",
+)
 
 INSTALL_COMPILER = "apt-get install g++"
 
@@ -95,7 +103,7 @@ def compile_sliced(rtlil: str, driver: str, ties: Mapping[str, int] | None = Non
     compiler = os.environ.get("CXX", "g++")
     version = _compiler_version(compiler) + _target(compiler) + yosys_version()
     headers = {name: (files("positcore.sim") / name).read_text() for name in ("sliced.h", "lockstep.h")}
-    makers = [(files("positcore.sim") / name).read_text() for name in ("gates.py", "sliced.py")]
+    makers = [(files("positcore.sim") / name).read_text() for name in _MAKERS]
     makers += [(files("positcore.hw") / "netlist.py").read_text()]
     flags = ["-std=c++20", "-O1", "-march=native", "-fPIC", "-fvisibility=hidden", "-w"]
 

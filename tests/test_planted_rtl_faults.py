@@ -137,6 +137,13 @@ def test_every_fault_finds_its_place(fault):
     assert fault.planted(text) != text
 
 
+@pytest.mark.parametrize("test", sorted({test.partition("[")[0] for fault in RTL_FAULTS for test in fault.tests}))
+def test_every_test_that_is_named_exists(test):
+    path, _, name = test.partition("::")
+    text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+    assert re.search(rf"^def {name or 'test_.*'}\(", text, re.MULTILINE), test
+
+
 def test_the_list():
     assert len(RTL_FAULTS) >= 60
     assert len({fault.name for fault in RTL_FAULTS}) == len(RTL_FAULTS)

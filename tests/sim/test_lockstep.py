@@ -155,14 +155,14 @@ def test_a_changed_design_or_generator_is_another_library(cache, monkeypatch):
 
 
 class _Changed:
-    """A folder whose gates.py says something else."""
+    """A folder whose gate_words.py says something else."""
 
     def __init__(self, folder):
         self.folder = folder
 
     def __truediv__(self, name):
         path = self.folder / name
-        if name != "gates.py":
+        if name != "gate_words.py":
             return path
         return type("File", (), {"read_text": lambda self: path.read_text() + "\n# changed\n"})()
 
