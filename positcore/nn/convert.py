@@ -113,7 +113,7 @@ def _twin(module: torch.nn.Module, policy: Policy, name: str, done: set[int]) ->
     twin = TWINS.get(type(module))
     if twin is not None:
         try:
-            twin.from_float(module, own)
+            twin.from_float(module, own).place = name
         except (TypeError, ValueError) as error:
             raise type(error)(f"convert: {where}: {error}") from None
         return

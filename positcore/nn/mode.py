@@ -75,6 +75,8 @@ class PositMode(TorchFunctionMode):
         if name in MOVES and args and (part := move_part(name, self.policy, *args, **kwargs)) is not None:
             return part
         if name in OPERATIONS and not (name == "__getitem__" and _moves(args[1])):
+            if kwargs.pop("out", None) is not None:
+                raise TypeError(f"{name}: a posit operation makes a new tensor; assign its result in place of out=")
             return OPERATIONS[name](self.policy, *args, **kwargs)
         if name.endswith("_") and not name.startswith("_") and name[:-1] in OPERATIONS:  # x += y and x.add_(y)
             return _Overwrite.apply(args[0], OPERATIONS[name[:-1]](self.policy, *args, **kwargs))  # type: ignore[no-untyped-call]

@@ -74,6 +74,12 @@ def quantize_model(
         raise ValueError(f"quantize_model: weights must be one of {', '.join(_SCALES)}, not {weights!r}")
     if activations and sample is None:
         raise ValueError("quantize_model: scales of activations need a sample of inputs, or activations=False")
+    if sample is not None and not isinstance(sample, Tensor):
+        raise TypeError(f"quantize_model: sample must be a tensor of inputs, not {type(sample).__name__}")
+    if sample is not None and not sample.is_floating_point() and not _looks_up(model):
+        raise TypeError(
+            f"quantize_model: the sample is of {sample.dtype}, which no layer looks up; call .float() on it"
+        )
     if sample is not None and not sample.numel():
         raise ValueError("quantize_model: the sample is empty; give some hundred inputs")
     policy = policy_of(policy) if isinstance(policy, PositFormat) else policy
@@ -159,6 +165,10 @@ class _Watch:
 
 
 @torch.no_grad()
+def _looks_up(model: torch.nn.Module) -> bool:
+    return any(isinstance(module, torch.nn.Embedding) for module in model.modules())
+
+
 def _activation_shifts(
     model: torch.nn.Module, formats: dict[str, PositFormat], sample: Tensor
 ) -> dict[str, tuple[int, int]]:

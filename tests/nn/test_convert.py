@@ -235,3 +235,29 @@ def test_a_lazy_layer_has_to_see_a_batch_first():
         convert(model, POLICY)
     model(torch.ones(2, 4))
     assert convert(model, POLICY)(torch.ones(2, 4)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 1, 8, 8, dtype=torch.int64), "Conv2d 'body.0': posit operations take float tensors that hold"),
+        (torch.zeros(2, 3, 8, 8), r"Conv2d 'body.0': conv2d: x must be of shape \(N, 1, H, W\), not \(2, 3, 8, 8\)"),
+    ],
+    ids=["dtype", "shape"],
+)
+def test_errors_name_the_layer(x, message):
+    model = torch.nn.Sequential()
+    model.add_module("body", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU()))
+    twin = pnn.convert(model, pnn.Policy.parse("O12-L12-FBG8q"))
+    with pytest.raises((TypeError, ValueError), match=message):
+        copy.deepcopy(twin)(x)
+    assert "place" not in vars(pnn.to_float(twin).body[0])
+
+
+def test_out_is_refused():
+    class Doubled(torch.nn.Module):
+        def forward(self, x):
+            return torch.add(x, x, out=torch.empty_like(x))
+
+    with pytest.raises(TypeError, match="add: a posit operation makes a new tensor; assign its result in place of out"):
+        pnn.convert(Doubled(), pnn.Policy.parse("O12-L12-FBG8q"))(torch.zeros(3))

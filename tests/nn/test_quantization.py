@@ -351,3 +351,15 @@ def test_a_policy_that_holds_them_does_not_warn(policy, tolerated):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert range_report(wide_network(), Policy.parse(policy), torch.ones(2, 2), tolerated=100 if tolerated else 0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ("x", "sample must be a tensor of inputs, not str"),
+        (torch.zeros(2, 3, dtype=torch.int64), "which no layer looks up"),
+    ],
+)
+def test_a_sample_of_another_kind(sample, message):
+    with pytest.raises(TypeError, match=message):
+        pnn.quantize_model(torch.nn.Linear(3, 3), pnn.Policy.parse("O12-L12-FBG8q"), sample)

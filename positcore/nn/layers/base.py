@@ -32,10 +32,21 @@ class PositLayer(torch.nn.Module):
 
     float_class: ClassVar[type[torch.nn.Module]]
     policy: Policy
+    place: str | None = None
+    """Its name in the model that was converted, for errors."""
 
     def __init__(self, *args: Any, policy: Policy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._adopt(policy)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer; an error in what it is given names it."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if self.place is None or type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(f"{type(self).__name__} {self.place!r}: {error}") from error
 
     @classmethod
     def from_float(cls, layer: torch.nn.Module, policy: Policy) -> Self:
@@ -49,6 +60,7 @@ class PositLayer(torch.nn.Module):
         """Make the twin a float layer again, in place; parameters and buffers become float32."""
         forget_rounding(self)
         del self.policy
+        self.__dict__.pop("place", None)
         self.release()
         self.__class__ = self.float_class  # type: ignore[assignment]
         return self.float()
