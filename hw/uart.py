@@ -28,7 +28,7 @@ class UartReceiver(wiring.Component):
     """Takes bytes from a wire, each bit by the majority of three samples around its centre.
 
     A start bit that is over by its centre is noise, and forgotten. A byte without a stop bit is `broken`; the next
-    one can begin when the wire is high again. A sender's clock may differ by 4 percent.
+    one can begin when the wire is high again. A sender's clock may differ by 3 percent.
 
     Parameters
     ----------
