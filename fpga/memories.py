@@ -53,6 +53,13 @@ DISTRIBUTED: dict[str, tuple[Distributed, ...]] = {
         Distributed("RAM128X1D", (("SPO", 1, (("A", 7),)), ("DPO", 1, (("DPRA", 7),))), _WRITE, _INIT),
         Distributed("RAM256X1S", (("O", 1, (("A", 8),)),), _WRITE, _INIT),
     ),
+    "gowin": tuple(
+        Distributed(
+            f"RAM16SDP{width}", (("DO", width, (("RAD", 4),)),), (("DI", width), ("WAD", 4), ("WRE", 1), ("CLK", 1)),
+            tuple(f"INIT_{bit}" for bit in range(width)),
+        )
+        for width in (1, 2, 4)
+    ),
 }  # fmt: skip
 
 

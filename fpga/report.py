@@ -10,8 +10,11 @@ from pathlib import Path
 
 from positcore.files import write_aside
 from positcore.fpga.place import Routing
+from positcore.fpga.standard_cells import StandardCells
 
-__all__ = ["Report", "check_report_path", "write_report"]
+__all__ = ["SCHEMA", "Report", "check_report_path", "write_report"]
+
+SCHEMA = 1  # the version of report.schema.json
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Report:
         The command that gives this report again.
     routing : Routing, optional
         What place and route gave; None where it was not asked for.
+    standard_cells : StandardCells, optional
+        What it takes of a library of cells; None without one.
     """
 
     unit: str
@@ -81,6 +86,12 @@ class Report:
     script: str
     command: str
     routing: Routing | None = None
+    standard_cells: StandardCells | None = None
+
+    @property
+    def throughput(self) -> float | None:
+        """Items a second at the median clock, one each `interval` cycles; None where it was not routed."""
+        return None if self.routing is None else self.routing.fmax_mhz * 1e6 / self.interval
 
     def __str__(self) -> str:
         rows: list[tuple[str, object, str]] = [
@@ -98,18 +109,22 @@ class Report:
         routing, tools, path = "not routed", self.tool, list[str]()
         if self.routing is not None:
             rows += self.routing.rows()
+            rows.append(("throughput", f"{self.throughput:.3g}", "items a second at the median clock"))
             routing, tools, path = (
                 f"routed in {self.routing.part}",
                 f"{tools}, {self.routing.tool}",
                 self.routing.path_lines(),
             )
+        if self.standard_cells is not None:
+            rows += self.standard_cells.rows()
         lines = [f"{self.unit}[{self.spec}] on {self.target}, {'with' if self.dsp else 'without'} DSPs, {routing}"]
         lines += [f"  {name:<12} {value:>7}   {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, *(f"  {line}" for line in path), f"  {tools}", f"  again by: {self.command}"])
 
     def json(self) -> str:
-        """The report as JSON, with these fields."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """The report as JSON, as `report.schema.json` of this package says."""
+        fields = {"schema": SCHEMA, **asdict(self), "throughput": self.throughput}
+        return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
 def check_report_path(path: str | os.PathLike[str]) -> Path:

@@ -13,6 +13,7 @@ from positcore.fpga.memories import read_models
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
+from positcore.fpga.standard_cells import Liberty, map_cells
 from positcore.fpga.targets import Device, Target, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
@@ -54,6 +55,7 @@ def synthesize(
     *,
     dsp: bool = False,
     place: Place | None = None,
+    liberty: Liberty | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """What a unit takes of an FPGA, by Yosys, and its clock, by nextpnr.
@@ -72,6 +74,8 @@ def synthesize(
         Whether multipliers may go into DSPs; a unit that can be written for DSPs is.
     place : Place, optional
         With which seeds to place and route; not at all unless told.
+    liberty : Liberty, optional
+        A library of standard cells, to which the unit is mapped, too, without DSPs; see `read_liberty`.
     progress : callable, optional
         Is told what comes next, before each run of a tool.
 
@@ -99,6 +103,9 @@ def synthesize(
     source = _Source(verilog, script, read_models(chosen.name), package)
     routing = _routing(source, chosen.synthesis(dsp), device, place, tell) if device and place else None
     said = _synthesized(source, tell)
+    if liberty is not None:
+        tell(f"mapping to the cells of {liberty.name}")
+    mapped = None if liberty is None else map_cells(verilog, wrapper_name(design), liberty, package)
     netlist = parse_netlist(said.statistics)
     resources = chosen.count(netlist.cells)
     return Report(
@@ -123,8 +130,9 @@ def synthesize(
         cells=netlist.cells,
         tool=f"{netlist.creator.partition(' (')[0]}, {package}",
         script=script,
-        command=_command(design, chosen, dsp, place),
+        command=_command(design, chosen, dsp, place) + (f" --liberty {liberty.path.name}" if liberty else ""),
         routing=routing,
+        standard_cells=mapped,
     )
 
 

@@ -216,6 +216,17 @@ TARGETS: dict[str, Target] = {
             others=("MUXF[789]", "INV"), shift_registers=("SRL*",),
         ),
         Target(
+            "gowin", "Gowin GW1N, 4-input LUTs", "synth_gowin -family gw1n -noiopads -nodsp",
+            "synth_gowin -family gw1n -noiopads",
+            lut_formula="LUT1 to LUT4, ALU, and 6 for each RAM16SDP",
+            luts=(("LUT[1-4]", 1), ("ALU", 1), ("RAM16SDP1", 6), ("RAM16SDP2", 6), ("RAM16SDP4", 6)),
+            flip_flops=("DFF*",),
+            dsps=("MULT9X9", "MULT18X18", "MULT36X36", "MULTALU*", "MULTADDALU*", "PADD*", "ALU54D"),
+            block_rams=(("DPB", 1), ("DPX9B", 1), ("SDPB", 1), ("SDPX9B", 1), ("SP", 1), ("SPX9", 1), ("pROM*", 1)),
+            block_ram="of 18 Kbit", carries=("ALU",), memories=("RAM16SDP[124]",),
+            others=("MUX2_LUT[5-8]", "GND", "VCC", "INV"),
+        ),
+        Target(
             "generic", "4-input LUTs of no family, without carry chains", "synth -flatten -lut 4", None,
             lut_formula="$lut", luts=(("$lut", 1),), flip_flops=("$_*DFF*_",),
         ),

@@ -16,12 +16,16 @@ EXAMPLE = "positcore synth mul --format 16,2 --target ecp5 --dsp -o mul.json"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_design(parser)
-    parser.add_argument("--target", default="ecp5", metavar="T", help="ecp5, ice40, xc7 or generic (ecp5)")
+    parser.add_argument("--target", default="ecp5", metavar="T", help="ecp5, ice40, xc7, gowin or generic (ecp5)")
     parser.add_argument(
         "--dsp", action=argparse.BooleanOptionalAction, default=False, help="let multipliers go into DSPs (--no-dsp)"
     )
     parser.add_argument("--place", action="store_true", help="place and route too, for the clock: ecp5 and ice40")
     parser.add_argument("--seeds", type=int, metavar="N", help="how often to place and route, with seeds 1 to N (3)")
+    parser.add_argument("--frequency", type=float, metavar="MHZ", help="exit with status 1 if --place reaches less")
+    parser.add_argument(
+        "--liberty", metavar="FILE", help="map to the standard cells of this library, too, for its area"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there too, as JSON")
     add_json(parser)
 
@@ -30,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
     from positcore.fpga.place import Place
     from positcore.fpga.report import check_report_path, write_report
+    from positcore.fpga.standard_cells import read_liberty
     from positcore.fpga.synthesis import synthesize
 
     design = design_of(args)
@@ -37,11 +42,25 @@ def run(args: argparse.Namespace) -> int:
         check_report_path(args.output)
     if args.seeds is not None and not args.place:
         raise ValueError("synth: --seeds is of place and route; add --place, or drop it")
+    if args.frequency is not None and not (args.place and args.frequency > 0):
+        raise ValueError(
+            "synth: --frequency is a clock in MHz that --place must reach; add --place and give more than 0"
+        )
+    liberty = None if args.liberty is None else read_liberty(args.liberty)
     place = Place(3 if args.seeds is None else args.seeds) if args.place else None
-    report = synthesize(design, args.target, dsp=args.dsp, place=place, progress=_tell if sys.stderr.isatty() else None)
+    progress = _tell if sys.stderr.isatty() else None
+    report = synthesize(design, args.target, dsp=args.dsp, place=place, liberty=liberty, progress=progress)
     if args.output is not None:
         write_report(report, args.output)
     print(report.json() if args.json else report)
+    routing = report.routing
+    if routing is not None and args.frequency is not None and routing.fmax_mhz < args.frequency:
+        print(
+            f"positcore: synth: {routing.fmax_mhz:.1f} MHz, not the {args.frequency:g} that were asked for; critical path "
+            f"{' → '.join(routing.critical_path)}; take more --stages (now {report.stages}), or a lower --frequency",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

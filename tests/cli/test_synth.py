@@ -90,7 +90,10 @@ def test_progress_on_a_terminal(capsys, yosys, nextpnr, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("mul --format 8,2 --target virtex", "unknown target 'virtex'; the targets are: ecp5, ice40, xc7, generic"),
+        (
+            "mul --format 8,2 --target virtex",
+            "unknown target 'virtex'; the targets are: ecp5, ice40, xc7, gowin, generic",
+        ),
         ("mul --format 8,2 --target generic --dsp", "target generic has no DSPs; drop --dsp, or take one of: ecp5"),
         (
             "mul --format 8,2 --target xc7 --place",

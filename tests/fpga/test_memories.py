@@ -42,7 +42,9 @@ endmodule
 
 @pytest.mark.slow
 @pytest.mark.synth
-@pytest.mark.parametrize(("name", "memory_luts", "block_rams"), [("ecp5", 12, 2), ("ice40", None, 8), ("xc7", 4, 2)])
+@pytest.mark.parametrize(
+    ("name", "memory_luts", "block_rams"), [("ecp5", 12, 2), ("ice40", None, 8), ("xc7", 4, 2), ("gowin", 12, 2)]
+)
 def test_real_memories(tmp_path, name, memory_luts, block_rams):
     entry = target(name)
 

@@ -22,7 +22,8 @@ def test_report(yosys, nextpnr):
     assert routing.critical_path == ("core.decode_a.code", "near core.sum", "core.sum")
     assert routing.used == {"TRELLIS_COMB": 291, "TRELLIS_FF": 24}
     assert report.command == "positcore synth mul --format 8,2 --target ecp5 --place --seeds 3"
-    assert json.loads(report.json()) == json.loads(json.dumps(dataclasses.asdict(report)))
+    fields = json.loads(json.dumps(dataclasses.asdict(report)))
+    assert json.loads(report.json()) == {"schema": 1, **fields, "throughput": 80e6}
     assert json.loads(report.json())["routing"]["fmax_by_seed_mhz"] == [80.0, 84.12, 70.5]
     assert str(report).splitlines() == [
         "mul[posit<8,2>] on ecp5, without DSPs, routed in LFE5U-85F, CABGA381, speed grade 6",
@@ -37,6 +38,7 @@ def test_report(yosys, nextpnr):
         "  Fmax, MHz       80.0   best 84.1; by seed: 80.0, 84.1, 70.5",
         "  TRELLIS_COMB     291   of 83640",
         "  TRELLIS_FF        24   of 83640",
+        "  throughput     8e+07   items a second at the median clock",
         "  critical path of seed 1: 4.53 ns, 3.25 in wires",
         "    core.decode_a.code",
         "    near core.sum",
