@@ -91,8 +91,9 @@ def parse_routed(text: str, clock: str | None = "clk") -> Routed:
         found = json.loads(text)
         clocks = {name: float(entry["achieved"]) for name, entry in found["fmax"].items()}
         use = {name: (int(entry["used"]), int(entry["available"])) for name, entry in found["utilization"].items()}
-        if clock is None and len(clocks) == 1:
-            (clock,) = clocks
+        if clock is None:
+            named = [name for name in clocks if not name.startswith("$PACKER")]  # constants are no clocks
+            clock = named[0] if len(named) == 1 else clock
         clock = clock or "clk"
         paths = [p["path"] for p in found["critical_paths"] if _of(clock, p["from"]) and _of(clock, p["to"])]
         hops = [(str(hop["type"]), float(hop["delay"]), _net(hop)) for path in paths for hop in path]
