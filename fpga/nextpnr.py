@@ -92,7 +92,8 @@ def parse_routed(text: str, clock: str | None = "clk") -> Routed:
         clocks = {name: float(entry["achieved"]) for name, entry in found["fmax"].items()}
         use = {name: (int(entry["used"]), int(entry["available"])) for name, entry in found["utilization"].items()}
         if clock is None:
-            named = [name for name in clocks if not name.startswith("$PACKER")]  # constants are no clocks
+            within = {p["from"] for p in found["critical_paths"] if p["from"] == p["to"]}  # constants have no paths
+            named = [name for name in clocks if f"posedge {name}" in within]
             clock = named[0] if len(named) == 1 else clock
         clock = clock or "clk"
         paths = [p["path"] for p in found["critical_paths"] if _of(clock, p["from"]) and _of(clock, p["to"])]
