@@ -6,13 +6,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 OPINIONS := $(VENV)/.opinions
+FPGA   := $(VENV)/.fpga
+BOARD  ?= ulx3s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint pages clean tools
+.PHONY: help demo bitstream test lint pages clean tools
 
 help:
 	@echo "make demo   the whole idea: Verilog, verification, training, replay (a few minutes)"
+	@echo "make bitstream BOARD=ulx3s   out/ulx3s: a board's bitstream, or that of BOARD=icebreaker (some minutes)"
 	@echo "make test   the test suite"
 	@echo "make lint   ruff and mypy"
 	@echo "make pages  docs/units: the pages of the units, with their diagrams"
@@ -21,6 +24,9 @@ help:
 
 demo: tools $(READY)
 	$(BIN)/positcore demo
+
+bitstream: $(FPGA)
+	$(BIN)/positcore build --board $(BOARD) -o out/$(BOARD)
 
 test: tools $(READY) $(OPINIONS)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
@@ -74,6 +80,12 @@ $(BIN)/python:
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing positcore and what it needs, PyTorch among it, into $(VENV): a minute, and the downloads"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# What a bitstream needs, and no more: PyTorch is not among it.
+$(FPGA): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing positcore, Yosys and nextpnr into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fpga]"
 	@touch $@
 
 # Other posit libraries, as a second opinion. One of them is compiled, with Python's headers.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from positcore.fpga.targets import Device
 from positcore.fpga.yowasp import SynthesisError, run_tool, tool_package
 
-__all__ = ["Routed", "nextpnr_package", "parse_routed", "run_nextpnr"]
+__all__ = ["Routed", "beyond_part", "nextpnr_package", "parse_routed", "run_nextpnr", "too_many"]
 
 # A net without a name in the source is called after one nearby that has one, a cell's type and its port, and so on.
 MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_[A-Z0-9]+|MULT18X18D|ALU54B|DP16KD|SB_[A-Z0-9]+)_[A-Z].*")
@@ -53,21 +53,34 @@ def run_nextpnr(device: Device, seed: int, folder: Path) -> str:
     done = run_tool(device.tool, [*device.options, *words], folder)
     said = done.stdout + done.stderr
     if done.returncode:
-        beyond = [
-            f"{used} {cell} where there are {available}"
-            for cell, used, available in re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", said, re.M)
-            if int(used) > int(available)
-        ]
+        beyond = beyond_part(said)
         if beyond:
-            raise SynthesisError(f"too large for {device.part}: {', '.join(beyond)}; take a smaller format")
+            raise SynthesisError(f"too large for {device.part}: {too_many(beyond)}; take a smaller format")
         raise SynthesisError(
             f"nextpnr failed with status {done.returncode}: {said.strip()[-1000:] or 'it said nothing'}"
         )
     return report.read_text(encoding="utf-8") if report.exists() else ""
 
 
-def parse_routed(text: str) -> Routed:
+def beyond_part(said: str) -> dict[str, tuple[int, int]]:
+    """What nextpnr said a netlist has more of than the part: cells, with how many of them and how many there are."""
+    counts = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", said, re.M)
+    return {cell: (int(used), int(available)) for cell, used, available in counts if int(used) > int(available)}
+
+
+def too_many(beyond: Mapping[str, tuple[int, int]]) -> str:
+    """That in words."""
+    return ", ".join(f"{used} {cell} where there are {available}" for cell, (used, available) in beyond.items())
+
+
+def parse_routed(text: str, clock: str | None = "clk") -> Routed:
     """The clock, the use of the part and the critical path of a report.
+
+    Parameters
+    ----------
+    text : str
+    clock : str, optional
+        The clock's name in the source; None for the only one that there is, whatever its name.
 
     Raises
     ------
@@ -78,13 +91,18 @@ def parse_routed(text: str) -> Routed:
         found = json.loads(text)
         clocks = {name: float(entry["achieved"]) for name, entry in found["fmax"].items()}
         use = {name: (int(entry["used"]), int(entry["available"])) for name, entry in found["utilization"].items()}
-        paths = [p["path"] for p in found["critical_paths"] if _of_clk(p["from"]) and _of_clk(p["to"])]
+        if clock is None:
+            within = {p["from"] for p in found["critical_paths"] if p["from"] == p["to"]}  # constants have no paths
+            named = [name for name in clocks if f"posedge {name}" in within]
+            clock = named[0] if len(named) == 1 else clock
+        clock = clock or "clk"
+        paths = [p["path"] for p in found["critical_paths"] if _of(clock, p["from"]) and _of(clock, p["to"])]
         hops = [(str(hop["type"]), float(hop["delay"]), _net(hop)) for path in paths for hop in path]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SynthesisError(
             f"nextpnr's report is not whole ({type(error).__name__}: {error}): {text[-200:]!r}"
         ) from error
-    mine = [frequency for name, frequency in clocks.items() if _of_clk(name)]
+    mine = [frequency for name, frequency in clocks.items() if _of(clock, name)]
     if len(mine) != 1 or mine[0] <= 0:
         raise SynthesisError(f"nextpnr's report has no frequency of clk, but of: {', '.join(clocks) or 'no clock'}")
     if len(paths) != 1 or not hops:
@@ -101,9 +119,9 @@ def parse_routed(text: str) -> Routed:
     )
 
 
-def _of_clk(name: str) -> bool:
-    """Whether it is the clock clk: `posedge clk`, `clk`, `$glbnet$clk$TRELLIS_IO_IN`, `clk$SB_IO_IN_$glb_clk`."""
-    return re.fullmatch(r"(?:posedge )?(?:\$glbnet\$)?clk(?:\$.*)?", name) is not None
+def _of(clock: str, name: str) -> bool:
+    """Whether it is a clock, of clk: `posedge clk`, `clk`, `$glbnet$clk$TRELLIS_IO_IN`, `clk$SB_IO_IN_$glb_clk`."""
+    return re.fullmatch(rf"(?:posedge )?(?:\$glbnet\$)?{re.escape(clock)}(?:\$.*)?", name) is not None
 
 
 def _net(hop: Mapping[str, Any]) -> str:

@@ -34,16 +34,16 @@ def tool_package(tool: str, needed_for: str) -> str:
     return f"{package} {version(package)}"
 
 
-def run_tool(tool: str, words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a tool in a folder, whose files the words name without a path.
+def run_tool(tool: str, words: list[str], folder: Path, program: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a tool, or another program of its package, in a folder, whose files the words name without a path.
 
     YoWASP mounts a folder of its own over the system's temporary one, so that absolute paths would not be found;
     that folder is made inside `folder`, to vanish with it. The first run of a tool on a machine compiles it for a
     minute.
     """
     name = tool.replace("-", "_")
-    program = PROGRAM.format(module=f"yowasp_{name}", function=f"run_{name}")
+    text = PROGRAM.format(module=f"yowasp_{name}", function=f"run_{program or name}")
     return subprocess.run(
-        [sys.executable, "-c", program, *words],
+        [sys.executable, "-c", text, *words],
         cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)},
     )  # fmt: skip

@@ -268,8 +268,11 @@ class _Text(Expressions):
 
 
 def _wrapped(line: str) -> list[str]:
-    """A statement in lines that are short enough to read."""
-    return textwrap.wrap(line, 118, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+    """A statement in lines that are short enough to read; a comment behind it goes before it if it must be cut."""
+    statement, _, comment = line.partition("  // ")
+    before = [f"  // {comment}:"] if comment and len(line) > 118 else []
+    line = statement if before else line
+    return before + textwrap.wrap(line, 118, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
 
 
 def _columns(rows: list[tuple[str, ...]], separator: str) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "run a unit's RTL against the golden model",
     "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
+    "build": "build the bitstream of a board, with tools from pip alone",
     "train": "train a network in posit arithmetic",
     "prove": "train some steps on the simulated RTL alone, and compare every bit with the golden model",
     "quantize": "test a network that was trained in float, in posit arithmetic",
@@ -82,6 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extras = {"generate": "hw", "verify": "sim", "formal": "fpga", "synth": "fpga", "train": "nn", "quantize": "nn"}
+    extras = {
+        "generate": "hw",
+        "verify": "sim",
+        "formal": "fpga",
+        "synth": "fpga",
+        "build": "fpga",
+        "train": "nn",
+        "quantize": "nn",
+    }
     extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'

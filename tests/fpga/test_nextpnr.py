@@ -28,6 +28,13 @@ def test_names_that_clk_gets(name):
     assert parse_routed(routed(fmax=clocks, critical_paths=[ends])).fmax_mhz == 40
 
 
+def test_the_only_clock_that_has_a_path():
+    name = "$glbnet$lock.start_clk"
+    ends = {"from": f"posedge {name}", "to": f"posedge {name}", "path": HOPS}
+    text = routed(fmax={"pll_CLKOP": {"achieved": 9}, name: {"achieved": 40}}, critical_paths=[ends])
+    assert parse_routed(text, None).fmax_mhz == 40
+
+
 def path(**changes):
     return [{"from": f"posedge {CLOCK}", "to": f"posedge {CLOCK}", "path": HOPS} | changes]
 

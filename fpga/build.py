@@ -1,0 +1,285 @@
+"""From a board and an array to a bitstream, with tools from pip alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from positcore.fpga.bitstream import Bitstream, TimingError
+from positcore.fpga.boards.description import Board, board
+from positcore.fpga.boards.pll import find_pll
+from positcore.fpga.boards.top import BoardTop
+from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.nextpnr import Routed, beyond_part, nextpnr_package, parse_routed, too_many
+from positcore.fpga.place import Place
+from positcore.fpga.yosys import yosys_package
+from positcore.fpga.yowasp import SynthesisError, run_tool
+from positcore.hw.board import BoardDesign
+from positcore.hw.units import Design
+from positcore.mac import MacSpec
+from positcore.version import __version__
+
+__all__ = ["Plan", "build", "clocks_per_bit", "plan"]
+
+SYNTHESIS = {"ecp5": "-abc9", "ice40": "-device u -dsp -abc9"}
+CONSTRAINTS = {"ecp5": "lpf", "ice40": "pcf"}
+ROOM = 0.85  # of a part, that nextpnr still places and routes well
+WRONG_BAUD = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is built: a board, the design on it, and how often nextpnr may try.
+
+    Parameters
+    ----------
+    board : Board
+    design : BoardDesign
+    place : Place
+    """
+
+    board: Board
+    design: BoardDesign
+    place: Place = field(default_factory=Place)
+
+    @property
+    def command(self) -> str:
+        """The command that builds it, less its `-o`."""
+        array, facts = self.design.design, self.design
+        words = array.command.removeprefix("positcore generate gemm ").replace(" --dsp", "")
+        if not array.stages:
+            words += " --stages 0"
+        if "--carry-bits" not in words:
+            words += " --carry-bits 31"
+        return (
+            f"positcore build --board {self.board.name} {words} --frequency {facts.clock_hz / 1e6:g} "
+            f"--baud {facts.baud:.0f} --seeds {self.place.seeds}"
+        )
+
+
+def plan(
+    name: str,
+    *,
+    spec: MacSpec | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
+    depth: int | None = None,
+    stages: int | None = None,
+    frequency_hz: int | None = None,
+    baud: int | None = None,
+    seeds: int = 3,
+) -> Plan:
+    """What is built for a board, checked; what is not told is what suits the board.
+
+    Raises
+    ------
+    ValueError
+        If there is no such board, it cannot make that clock, or the clock that baud rate, or the array has no such
+        parameters.
+    """
+    chosen = board(name)
+    hz = chosen.frequency_hz if frequency_hz is None else frequency_hz
+    array = Design.of(
+        "gemm", chosen.spec if spec is None else spec, chosen.stages if stages is None else stages,
+        rows=chosen.rows if rows is None else rows, columns=chosen.columns if columns is None else columns,
+        depth=chosen.depth if depth is None else depth, dsp=True,
+    )  # fmt: skip
+    design = BoardDesign(array, name, hz, clocks_per_bit(hz, chosen.baud if baud is None else baud))
+    if hz != chosen.in_hz:
+        find_pll(chosen.family, chosen.in_hz, hz)
+    return Plan(chosen, design, Place(seeds))
+
+
+def clocks_per_bit(clock_hz: int, baud: int) -> int:
+    """The whole clocks that a bit takes.
+
+    Raises
+    ------
+    ValueError
+        If the clock is not at least 8 times the baud rate, or makes one that is more than 2 percent off.
+    """
+    if baud <= 0:
+        raise ValueError(f"build: baud must be positive, not {baud}")
+    clocks = max(round(clock_hz / baud), 1)
+    if clocks < 8 or abs(clock_hz / clocks / baud - 1) > WRONG_BAUD:
+        rates = [clock_hz // count for count in range(8, 1000) if clock_hz % count == 0]
+        near = sorted(rates, key=lambda rate: abs(rate - baud))[:3]
+        raise ValueError(
+            f"build: a clock of {clock_hz / 1e6:g} MHz makes no {baud} baud, for which a bit takes a whole number of "
+            f"clocks, 8 or more; take one of: {', '.join(map(str, sorted(near)))}"
+        )
+    return clocks
+
+
+def build(planned: Plan, *, progress: Callable[[str], None] | None = None) -> Bitstream:
+    """Synthesize, place, route and pack; the seeds 1, 2, … are tried until one meets the clock.
+
+    The netlist and the bitstream are kept under a hash of all that they are made from, so that a second run is
+    quick and an interrupted one goes on.
+
+    Parameters
+    ----------
+    planned : Plan
+    progress : callable, optional
+        Is told what comes next, before each run of a tool.
+
+    Raises
+    ------
+    MissingToolError
+        If a tool or amaranth-boards is not installed.
+    SynthesisError
+        If a tool fails, or the array is too large for the part.
+    TimingError
+        If no seed meets the clock.
+    """
+    tell = progress or (lambda message: None)
+    chosen = planned.board
+    tools = (yosys_package(), nextpnr_package(chosen.device))
+    files = _sources(planned)
+    key = (
+        "bitstream",
+        __version__,
+        *tools,
+        *chosen.device.options,
+        *(t for item in sorted(files.items()) for t in item),
+    )
+    report_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-") as name:
+        folder = Path(name)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        seconds, log = _synthesized(key, folder, tell)
+        clocks: list[float] = []
+        for seed in range(1, planned.place.seeds + 1):
+            report, tail, data, took = _routed(planned, key, folder, seed, tell)
+            run = parse_routed(report, None)
+            clocks.append(run.fmax_mhz)
+            if run.fmax_mhz * 1e6 >= planned.design.clock_hz:
+                break
+        else:
+            raise TimingError(_too_slow(planned, run, clocks))
+    made = {"yosys.log": log, "nextpnr.log": tail, "timing.json": report}
+    return Bitstream(
+        board=chosen.name, part=chosen.device.part, spec=planned.design.design.spec_text, module=planned.design.name,
+        clock_mhz=planned.design.clock_hz / 1e6, fmax_mhz=run.fmax_mhz, baud=planned.design.baud, used=run.used,
+        available=run.available, seed=seed, fmax_by_seed_mhz=tuple(clocks),
+        critical_ns=round(run.logic_ns + run.routing_ns, 2), critical_path=run.path,
+        seconds={"Yosys": seconds, "nextpnr": took}, tools=tools, command=planned.command, loader=chosen.loader,
+        file=chosen.bitstream, files=files | made, data=data,
+    )  # fmt: skip
+
+
+def _sources(planned: Plan) -> dict[str, str]:
+    """What the tools read: the Verilog, the top around it, the script and the pins."""
+    chosen = planned.board
+    platform = chosen.open_platform()
+    files = platform.prepare(
+        BoardTop(chosen, planned.design), "top", emit_src=False, synth_opts=SYNTHESIS[chosen.family]
+    ).files  # fmt: skip
+    wanted = ("board.v", "top.il", "top.ys", f"top.{CONSTRAINTS[chosen.family]}")
+    return {name: files[name] if isinstance(files[name], str) else files[name].decode() for name in wanted}
+
+
+def _synthesized(key: tuple[str, ...], folder: Path, tell: Callable[[str], None]) -> tuple[float, str]:
+    """The netlist, as top.json in the folder; gives the seconds that it took, and Yosys's log."""
+    found = kept((*key, "netlist"), "netlist", "log", "seconds")
+    if found is not None:
+        (folder / "top.json").write_bytes(_unpacked(found[0]))
+        return float(found[2]), found[1]
+    tell("synthesizing with Yosys")
+    began = time.monotonic()
+    done = run_tool("yosys", ["-q", "-l", "yosys.log", "top.ys"], folder)
+    seconds = round(time.monotonic() - began, 1)
+    if done.returncode or not (folder / "top.json").exists():
+        said = (done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
+        raise SynthesisError(f"Yosys failed with status {done.returncode}: {said}")
+    log = (folder / "yosys.log").read_text(encoding="utf-8")[-20000:]
+    netlist = _packed((folder / "top.json").read_bytes())
+    keep((*key, "netlist"), {"netlist": netlist, "log": log, "seconds": str(seconds)})
+    return seconds, log
+
+
+def _routed(
+    planned: Plan, key: tuple[str, ...], folder: Path, seed: int, tell: Callable[[str], None]
+) -> tuple[str, str, bytes, float]:
+    """The report, the log and the bitstream of a seed, and the seconds that nextpnr took."""
+    chosen, mhz = planned.board, f"{planned.design.clock_hz / 1e6:g}"
+    found = kept((*key, mhz, str(seed)), "report", "log", "bitstream", "seconds")
+    if found is not None:
+        return found[0], found[1], _unpacked(found[2]), float(found[3])
+    tell(f"placing and routing with nextpnr, seed {seed} of {planned.place.seeds}")
+    ecp5 = chosen.family == "ecp5"
+    kind, out = CONSTRAINTS[chosen.family], "--textcfg" if ecp5 else "--asc"
+    words = [
+        *chosen.device.options, "--json", "top.json", f"--{kind}", f"top.{kind}", out, "top.config", "--freq", mhz,
+        "--seed", str(seed), "--report", "timing.json", "--log", "nextpnr.log", "--quiet", "--timing-allow-fail",
+    ]  # fmt: skip
+    began = time.monotonic()
+    done = run_tool(chosen.device.tool, words, folder)
+    seconds = round(time.monotonic() - began, 1)
+    log = (folder / "nextpnr.log").read_text(encoding="utf-8") if (folder / "nextpnr.log").exists() else ""
+    if done.returncode:
+        beyond = beyond_part(log)
+        if beyond:
+            raise SynthesisError(_too_large(planned, beyond))
+        said = (log + done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
+        raise SynthesisError(f"nextpnr failed with status {done.returncode}: {said}")
+    packer, arguments = (
+        ("ecppack", ["--compress", "--input", "top.config", "--bit", "top.bin"])
+        if ecp5
+        else ("icepack", ["top.config", "top.bin"])
+    )
+    packed = run_tool(chosen.device.tool, arguments, folder, packer)
+    if packed.returncode or not (folder / "top.bin").exists():
+        raise SynthesisError(f"{packer} failed with status {packed.returncode}: {packed.stderr.strip()[-1000:]}")
+    report, data = (folder / "timing.json").read_text(encoding="utf-8"), (folder / "top.bin").read_bytes()
+    parse_routed(report, None)
+    report = json.dumps(json.loads(report) | {"detailed_net_timings": []})
+    texts = {"report": report, "log": log, "bitstream": _packed(data), "seconds": str(seconds)}
+    keep((*key, mhz, str(seed)), texts)
+    return report, log, data, seconds
+
+
+def _too_large(planned: Plan, beyond: Mapping[str, tuple[int, int]]) -> str:
+    array = planned.design.design
+    rows, columns = array.rows or 1, array.columns or 1
+    room = min(ROOM * available / used for used, available in beyond.values())
+    shapes = [
+        (r * c, -abs(r - c), r, c)
+        for r in range(1, rows + 1)
+        for c in range(1, columns + 1)
+        if r * c <= room * rows * columns
+    ]
+    _, _, fit_rows, fit_columns = max(shapes, default=(0, 0, 0, 0))
+    remedy = (
+        f"{fit_rows} × {fit_columns} should fit (--rows {fit_rows} --columns {fit_columns})"
+        if fit_rows
+        else "take a smaller format, fewer --carry-bits or a larger board"
+    )
+    return f"{rows} × {columns} cells are too large for {planned.board.device.part}: {too_many(beyond)}; {remedy}"
+
+
+def _too_slow(planned: Plan, run: Routed, clocks: list[float]) -> str:
+    stages, cuts = planned.design.design.stages, len(planned.design.design.cuts)
+    best = max(clocks)
+    more = f"take more stages (--stages {stages + 1}, up to {cuts}), or " if stages < cuts else "take "
+    wanted = planned.design.clock_hz / 1e6
+    return (
+        f"the clock of {wanted:g} MHz is not met: {best:.1f} MHz at best of {len(clocks)} seeds; "
+        f"the longest path takes {run.logic_ns + run.routing_ns:.1f} ns, through {', '.join(run.path[:6])}; "
+        f"{more}a slower clock (--frequency {int(best * 0.97)})"
+    )
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
