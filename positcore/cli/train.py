@@ -58,7 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
     parser.add_argument("--images", type=int, metavar="N", help="only the first N training images")
     parser.add_argument("--test-images", type=int, metavar="N", help="only the first N test images")
-    parser.add_argument("--backend", default="golden", help="golden (the golden model) or rtl (the simulated hardware)")
+    parser.add_argument(
+        "--backend", default="golden",
+        help="golden (the golden model), rtl (the simulated hardware), or cocotb (its Verilog under Icarus, slow)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compare", metavar="BACKEND",
+        help="do every operation in this backend too, such as golden, and stop at the first code that differs",
+    )  # fmt: skip
     parser.add_argument("--audit", action="store_true", help="stop at any float arithmetic in a training step")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is one (cpu)")
     parser.add_argument(
@@ -111,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--resume: there is no {checkpoint}; leave --resume out to start")
     device = _device(args.device)
     board = _board(args.output) if args.tensorboard else None
-    with use_backend(args.backend), ExitStack() as stack:
+    with use_backend(args.backend, compare=args.compare), ExitStack() as stack:
         train = load(args.data, "train", args.data_root, args.download)
         test = load(args.data, "test", args.data_root, args.download)
         train = train if args.images is None else train.first(args.images)

@@ -5,17 +5,68 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from positcore.format import PositFormat
     from positcore.gemm.patches import Geometry
     from positcore.mac import MacSpec
-    from positcore.quire import QuireArray
 
-__all__ = ["BACKENDS", "Backend", "current_backend", "use_backend"]
+__all__ = ["BACKENDS", "Backend", "Sums", "current_backend", "use_backend"]
+
+
+class Sums(Protocol):
+    """Sums of products that go on over several operations: of a `positcore.QuireArray`, what training needs."""
+
+    @property
+    def spec(self) -> MacSpec:
+        """Formats and accumulator."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of sums."""
+        ...
+
+    def add_matmul(self, a: ArrayLike, b: ArrayLike) -> Any:
+        """Add the matrix product of codes (M, K) and (K, N) to sums (M, N)."""
+        ...
+
+    def add_product(self, a: ArrayLike, b: ArrayLike) -> Any:
+        """Add products of codes that broadcast to the shape."""
+        ...
+
+    def add_quire(self, other: Any) -> Any:
+        """Add sums of the same backend."""
+        ...
+
+    def sum(self, axis: int) -> Any:
+        """The sums along an axis, as new ones."""
+        ...
+
+    def reshape(self, shape: tuple[int, ...]) -> Any:
+        """The same sums in another shape: a view."""
+        ...
+
+    def __getitem__(self, index: Any) -> Any:
+        """Part of the array: for slices a view."""
+        ...
+
+    def __setitem__(self, index: Any, sums: Any) -> None:
+        """Put back a part."""
+        ...
+
+    def round(self) -> NDArray[Any]:
+        """The codes of the sums, each rounded once."""
+        ...
 
 
 class Backend(Protocol):
@@ -82,13 +133,13 @@ class Backend(Protocol):
         """The gradient (O, C, kh, kw) of a convolution's weights."""
         ...
 
-    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
+    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> Sums:
         """Sums that go on over several operations, all 0.
 
         Raises
         ------
-        ValueError
-            If the backend has no such sums.
+        TypeError
+            If the accumulator is no quire.
         """
         ...
 

@@ -19,9 +19,11 @@ from positcore.format import PositFormat
 from positcore.gemm.convolution import flipped
 from positcore.gemm.patches import Geometry, spread, unfold
 from positcore.mac import MacSpec, Quire
+from positcore.nn.backends import Sums
 from positcore.nn.golden import GoldenBackend
 from positcore.nn.tensors import as_array, as_tensor
-from positcore.quire import QuireArray
+from positcore.nn.term_sums import TermSums
+from positcore.nn.wide_division import wide_format
 from positcore.rational import round_fraction
 
 __all__ = ["CodesBackend"]
@@ -147,11 +149,10 @@ class CodesBackend:
 
     def _mixed(self, unit: str, fmt: PositFormat, arrays: list[NDArray[Any]], shape: tuple[int, ...]) -> Tensor:
         """An operation on values of other formats than its result's: the sum of one or two products in a quire."""
-        if unit in ("div", "sqrt"):
-            raise ValueError(
-                f"{unit}: an operand is no value of {fmt}, and there is no such unit of two formats; for the division "
-                "by the batch take a batch size that is a value of the G format, such as a power of two"
-            )
+        if unit == "div":
+            return self._mixed_quotient(fmt, arrays[0], arrays[1], shape)
+        if unit == "sqrt":
+            raise ValueError(f"sqrt: an operand is no value of {fmt}; quantize it first")
         flat = [np.broadcast_to(array, shape).reshape(-1, 1) for array in arrays]
         one = np.ones_like(flat[0])
         if unit in ("add", "sub"):
@@ -165,6 +166,20 @@ class CodesBackend:
             raise ValueError(f"{unit}: the operands are not all values of a format in use; quantize them first")
         spec = MacSpec((formats[0], formats[1]), fmt, Quire())  # type: ignore[arg-type]
         return as_tensor(self._product(spec, left[:, None, :], right[:, :, None]).reshape(shape))
+
+    def _mixed_quotient(self, fmt: PositFormat, x: NDArray[Any], y: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
+        """A quotient of other formats' values: in a format so wide that its rounding is not seen in that of `fmt`."""
+        assert self._run is not None
+        wide = wide_format(fmt, x, y)
+        if wide is None:
+            raise ValueError(
+                f"div: an operand is no value of {fmt}, and no format of up to 32 bits is known to be so wide that a "
+                "quotient may be rounded to it first; for the division by the batch take a batch size that is a value "
+                "of the G format, such as a power of two"
+            )
+        columns = {port: _spread(exact_codes(wide, operand), shape) for port, operand in (("a", x), ("b", y))}
+        quotients = self._run("div", MacSpec(wide), columns)
+        return self._values(fmt, self._run("convert", MacSpec(wide, fmt), {"a": quotients}), shape)
 
     def _source(self, values: NDArray[Any], but: PositFormat | None = None) -> tuple[PositFormat | None, Any]:
         """The first format in use that has all values, and their codes in it."""
@@ -216,14 +231,11 @@ class CodesBackend:
         codes = self._matmul(spec, rows, _patches(images, geometry).T, None)
         return self._values(spec.out, codes, (len(rows), x.shape[1], *geometry.kernel))
 
-    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
-        """See `Backend.quires`."""
+    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> Sums:
+        """See `Backend.quires`: terms wait until a sum is rounded, and are then a product of matrices."""
         if self._run is None:
             return self._golden.quires(spec, shape)
-        raise ValueError(
-            "this backend has no sums that go on over several operations: parameters that several operations use, "
-            "pnn.accumulate, BackScale and sums over workers take the golden backend"
-        )
+        return TermSums(spec, shape, lambda spec, a, b: self._matmul(spec, a, b, None))
 
     def _product(self, spec: MacSpec, a: Any, b: Any, bias: Any = None) -> NDArray[Any]:
         """The values of bias + a @ b, for values (..., M, K) and (..., K, N)."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from positcore.codec import encode
+from positcore.codec import decode, encode
 from positcore.errors import MismatchError
 from positcore.format import PositFormat
 from positcore.mac import MacSpec
-from positcore.nn.backends import Backend
+from positcore.nn.backends import Backend, Sums
 from positcore.nn.places import where
-from positcore.nn.tensors import as_array
-from positcore.quire import QuireArray
+from positcore.nn.tensors import as_array, as_tensor
 from positcore.text import code_text
 
 __all__ = ["ComparedBackend"]
@@ -47,7 +47,9 @@ class ComparedBackend:
         MismatchError
             If the results differ: layer, operation, index and the fields of both codes.
         """
-        results: list[Tensor] = [getattr(x, operation)(spec, *arguments) for x in (self.first, self.second)]
+        return self._same(operation, spec, [getattr(x, operation)(spec, *arguments) for x in (self.first, self.second)])
+
+    def _same(self, operation: str, spec: PositFormat | MacSpec, results: list[Tensor]) -> Tensor:
         fmt = spec if isinstance(spec, PositFormat) else spec.out
         a, b = (as_array(x.cpu()) for x in results)
         if a.shape != b.shape or results[0].dtype != results[1].dtype:
@@ -123,6 +125,47 @@ class ComparedBackend:
         """See `Backend.conv2d_weight_gradient`."""
         return self._both("conv2d_weight_gradient", spec, gradient, x, geometry)
 
-    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
-        """See `Backend.quires`: those of the first backend, of which only that is known."""
-        return self.first.quires(spec, shape)
+    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> Sums:
+        """See `Backend.quires`: sums of both, compared when they are rounded."""
+        return _BothSums(self, self.first.quires(spec, shape), self.second.quires(spec, shape))
+
+
+class _BothSums:
+    """The sums of two backends; see `positcore.nn.backends.Sums`."""
+
+    def __init__(self, owner: ComparedBackend, first: Any, second: Any) -> None:
+        self._owner, self._parts = owner, (first, second)
+        self.spec, self.shape, self.size = first.spec, first.shape, first.size
+
+    def each(self, function: Callable[..., Any], *others: Any) -> _BothSums:
+        """What a function makes of the sums of each backend, and of its part of the others'."""
+        first, second = zip(self._parts, *(other._parts for other in others), strict=True)
+        return _BothSums(self._owner, function(*first), function(*second))
+
+    def add_matmul(self, a: Any, b: Any) -> _BothSums:
+        return self.each(lambda sums: sums.add_matmul(a, b))
+
+    def add_product(self, a: Any, b: Any) -> _BothSums:
+        return self.each(lambda sums: sums.add_product(a, b))
+
+    def add_quire(self, other: _BothSums) -> _BothSums:
+        return self.each(lambda sums, more: sums.add_quire(more), other)
+
+    def sum(self, axis: int) -> _BothSums:
+        return self.each(lambda sums: sums.sum(axis))
+
+    def reshape(self, shape: tuple[int, ...]) -> _BothSums:
+        return self.each(lambda sums: sums.reshape(shape))
+
+    def __getitem__(self, index: Any) -> _BothSums:
+        return self.each(lambda sums: sums[index])
+
+    def __setitem__(self, index: Any, sums: _BothSums) -> None:
+        for mine, part in zip(self._parts, sums._parts, strict=True):
+            mine[index] = part
+
+    def round(self) -> Any:
+        fmt = self.spec.out
+        codes = [sums.round() for sums in self._parts]
+        self._owner._same("sums", self.spec, [as_tensor(decode(fmt, x, fmt.tensor_dtype)) for x in codes])
+        return codes[0]

@@ -17,6 +17,7 @@ from positcore.gemm.convolution import conv2d_values, input_gradient_values, wei
 from positcore.gemm.patches import Geometry
 from positcore.gemm.products import matmul_values, stacked_values
 from positcore.mac import MacSpec
+from positcore.nn.backends import Sums
 from positcore.nn.device.backend import DeviceBackend
 from positcore.nn.tensors import as_array, as_tensor, golden, on_cpu, use_torch_threads
 from positcore.quire import QuireArray
@@ -111,7 +112,7 @@ class GoldenBackend:
             return self._elsewhere.conv2d_weight_gradient(spec, gradient, x, geometry)
         return self._run(weight_gradient_values, spec, as_array(gradient), as_array(x), geometry)
 
-    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
+    def quires(self, spec: MacSpec, shape: tuple[int, ...]) -> Sums:
         """See `Backend.quires`."""
         return QuireArray(spec, shape)
 

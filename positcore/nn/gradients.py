@@ -21,10 +21,9 @@ from positcore.codec import decode, encode
 from positcore.gemm.patches import Geometry, unfold
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors, workers
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.batch_factor import check_pass, current_factor, current_pass, is_mean
 from positcore.nn.policy import Policy
-from positcore.quire import QuireArray
 
 __all__ = ["ConvolutionTerms", "MatmulTerms", "PlaneTerms", "Terms", "accumulate", "deliver", "row_sums"]
 
@@ -38,7 +37,7 @@ class Terms(Protocol):
         """All sums, each in one accumulator of `mac`, in the shape of the parameter."""
         ...
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """Add the terms to quires of shape (rows of the parameter, all its other dimensions), exactly."""
         ...
 
@@ -55,7 +54,7 @@ class MatmulTerms:
         """See `Terms.rounded`."""
         return current_backend().matmul(mac, self.a, self.b).reshape(self.shape)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `Terms.add_to`."""
         a, b = (tensors.as_array(x.cpu()) for x in (self.a, self.b))
         spec = quires.spec
@@ -82,7 +81,7 @@ class ConvolutionTerms:
         parts = [backend.conv2d_weight_gradient(mac, g, x, geometry) for g, x in self._parts()]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `Terms.add_to`."""
         spec, each = quires.spec, max(1, _TILE // max(1, self.images[0].numel() * self.geometry.taps))
         rows = quires.shape[0] // self.groups
@@ -109,7 +108,7 @@ class PlaneTerms:
         planes = row_sums(self.gradient.reshape(images * channels, -1)).rounded(mac).reshape(images, channels)
         return row_sums(planes.T).rounded(MacSpec(mac.out, mac.out, mac.accumulator))
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """Refused: what is rounded plane by plane has no exact sum."""
         raise ValueError(
             "a policy with the order positnn rounds the bias gradient of a convolution image by image: no exact "
@@ -185,7 +184,7 @@ def _collect(identity: int, placeholder: Tensor) -> Tensor | None:
     return gradient.to(parameter.dtype)
 
 
-def _quires(policy: Policy, parameter: Tensor, what: str) -> QuireArray:
+def _quires(policy: Policy, parameter: Tensor, what: str) -> Sums:
     """Quires for the gradient of a parameter: one row for each of the parameter's."""
     mac = policy.gradient_mac
     if not isinstance(mac.accumulator, Quire):
@@ -197,7 +196,7 @@ def _quires(policy: Policy, parameter: Tensor, what: str) -> QuireArray:
     return tensors.quires(mac, (rows, parameter.numel() // max(1, rows)))
 
 
-def _rounded(quires: QuireArray, parameter: Tensor) -> Tensor:
+def _rounded(quires: Sums, parameter: Tensor) -> Tensor:
     fmt = quires.spec.out
     values = decode(fmt, quires.round().reshape(parameter.shape), fmt.tensor_dtype)
     return tensors.as_tensor(values).to(parameter.device)
@@ -244,7 +243,7 @@ class accumulate:  # noqa: N801 (reads as a verb, like torch.no_grad)
     def __init__(self, parameters: Iterable[Tensor]) -> None:
         self.parameters = list(parameters)
         self._known = {id(parameter) for parameter in self.parameters}
-        self._sums: dict[int, tuple[Policy, QuireArray]] = {}
+        self._sums: dict[int, tuple[Policy, Sums]] = {}
         self._counts: dict[int, tuple[int, bool]] = {}  # by backward pass: its batch factor, and whether of a mean
 
     def takes(self, parameter: Tensor) -> bool:

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from positcore.format import PositFormat
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from positcore.mac import MacSpec
-    from positcore.quire import QuireArray
 
 __all__ = [
     "add", "as_array", "as_tensor", "bit_trick", "carrier", "div", "div_by_count", "dtype_of", "exp", "fma", "golden",
@@ -160,6 +159,6 @@ def bit_trick(fmt: PositFormat, name: str, x: Tensor) -> Tensor:
     return current_backend().bit_trick(fmt, name, x)
 
 
-def quires(spec: MacSpec, shape: tuple[int, ...]) -> QuireArray:
+def quires(spec: MacSpec, shape: tuple[int, ...]) -> Sums:
     """Sums that go on over several operations, all 0; a ValueError if the backend has no such sums."""
     return current_backend().quires(spec, shape)

@@ -1,14 +1,19 @@
 """Exact sums over the workers of `torch.distributed`: quires are exchanged as integers and rounded once.
 
 An all-reduce adds floats in an order of its own. Digits of quires are integers, whose sum has no order, so any number
-of workers ends with the same bits. With one process, or no process group, everything here is the identity.
+of workers ends with the same bits. Where the sums are a simulation's, each worker sends its terms. With one process, or
+no process group, everything here is the identity.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from positcore.nn.backends import Sums
+from positcore.nn.term_sums import TermBlock, TermSums
 from positcore.quire import QuireArray
 
 __all__ = ["active", "gathered", "rank", "summed", "total"]
@@ -42,13 +47,25 @@ def gathered(x: Tensor) -> list[Tensor]:
     return parts
 
 
-def summed(quires: QuireArray) -> QuireArray:
+def summed(quires: Sums) -> Sums:
     """The sums of the quires of all workers, on every one of them; layouts and shapes must agree."""
     if not active():
         return quires
+    if hasattr(quires, "each"):  # of two backends that are compared
+        both: Sums = quires.each(summed)
+        return both
+    if isinstance(quires, TermSums):
+        return quires.of_all(_of_every_worker(quires.blocks))
+    assert isinstance(quires, QuireArray)
     digits = torch.from_numpy(quires.digits)
     torch.distributed.all_reduce(digits)
     return QuireArray.from_digits(quires.spec, digits.numpy())
+
+
+def _of_every_worker(blocks: list[TermBlock]) -> list[TermBlock]:
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, blocks)
+    return [block for part in parts for block in part]
 
 
 def _size() -> int:

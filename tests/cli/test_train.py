@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,10 @@ import types
 import pytest
 import torch
 
+import positcore as pc
 from positcore.cli import main
+from positcore.nn import backends
+from positcore.nn.codes import CodesBackend
 from positcore.nn.training import Trainer
 
 FEW = ["--images", "64", "--test-images", "64"]
@@ -40,6 +44,8 @@ def test_json(tmp_path, capsys):
         (["train", "lenet5", "--policy", "O12-FBG8q"], "stage L is missing in 'O12-FBG8q'"),
         (["train", "lenet5", "--policy", "O12-L12-FBG8+fuse"], "'.fuse' in .* is no accumulator; write q"),
         (["train", "lenet5", "--backend", "fpga"], "no backend 'fpga'; there are golden, rtl"),
+        (["train", "lenet5", "--compare", "gold"], "no backend 'gold'; there are golden, rtl, cocotb"),
+        (["train", "lenet5", "--compare", "golden"], "golden would be compared with itself; give another backend"),
         (["train", "lenet5", "--images", "0"], "--images must be at least 1, not 0"),
         (["train", "lenet5", "--test-images", "0"], "--test-images must be at least 1, not 0"),
         (["train", "lenet5", "--threads", "0"], "--threads must be at least 1, not 0"),
@@ -56,8 +62,6 @@ def test_errors(arguments, message, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("positcore: ")
-    import re
-
     assert re.search(message, lines[0])
     assert not list(tmp_path.iterdir())
 
@@ -201,6 +205,34 @@ def test_options_reach_the_recipe(tmp_path, capsys):
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert (recipe["nesterov"], recipe["weight_decay"], recipe["schedule"]) == (True, 0.01, "cosine")
     assert recipe["clip_norm"] == 2.0
+
+
+@pytest.fixture
+def _sums(monkeypatch):
+    """Loaded backends of this test alone, and `sums`, which gives matrix products of codes by the golden model."""
+    monkeypatch.setattr(backends, "_loaded", {})
+    monkeypatch.setitem(backends.BACKENDS, "sums", lambda: CodesBackend(pc.matmul))
+
+
+@pytest.mark.usefixtures("_sums")
+def test_two_backends_that_agree(tmp_path, capsys):
+    arguments = ["train", "mnistnet", *FEW, "--epochs", "1"]
+    assert main([*arguments, "--backend", "sums", "--compare", "golden", "-o", str(tmp_path / "a")]) == 0
+    assert backends._loaded["sums==golden"].compared > 10_000
+    assert main([*arguments, "-o", str(tmp_path / "b")]) == 0
+    a, b = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in "ab")
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+
+
+@pytest.mark.usefixtures("_sums")
+def test_the_first_code_that_differs_ends_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(backends.BACKENDS, "sums", lambda: CodesBackend(lambda *operands: pc.matmul(*operands) ^ 1))
+    arguments = ["train", "mnistnet", *FEW, "--epochs", "1", "--backend", "sums", "--compare", "golden"]
+    assert main([*arguments, "-o", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"^positcore: .*, forward: matmul of posit<8,2>.*, index \(0, 0\): sums 0b.* != golden 0b", error)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_an_audit_that_fails_is_one_line(tmp_path, capsys, monkeypatch):

@@ -85,8 +85,11 @@ def test_operands_of_another_format(backend, machine, name):
 def test_what_has_no_unit(backend):
     x = values(F12, 9)
     backend.quantize(F12, x)
-    with pytest.raises(ValueError, match=r"div: an operand is no value of posit<8,2>.*such as a power of two"):
-        backend.div(F8, x, x)
+    wide = torch.rand(9, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"div: an operand is no value of posit<8,2>, and no format .* power of two"):
+        backend.div(F8, x, wide)
+    with pytest.raises(ValueError, match=r"sqrt: an operand is no value of posit<8,2>; quantize it first"):
+        backend.sqrt(F8, x)
     with pytest.raises(
         ValueError, match="add: the operands are not all values of a format in use; quantize them first"
     ):
@@ -97,8 +100,17 @@ def test_what_has_no_unit(backend):
         backend.matmul(pc.MacSpec(F8), torch.rand(2, 2), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="no unit reads float64; give float32"):
         backend.quantize(F8, torch.tensor([1 / 3], dtype=torch.float64))
-    with pytest.raises(ValueError, match="this backend has no sums that go on over several operations"):
-        backend.quires(pc.MacSpec(F8), (2,))
+    with pytest.raises(TypeError, match="TermSums: a MacSpec must have a Quire accumulator, not fused"):
+        backend.quires(pc.MacSpec(F8, F8, pc.Fused()), (2,))
+
+
+@pytest.mark.parametrize("fmt", [F8, F10, pc.PositFormat(8, 2, underflow=True), pc.PositFormat(6, 1, flush=3)], ids=str)
+def test_quotients_by_counts_that_the_format_does_not_have(fmt, backend, machine):
+    """Every value of the format by every count up to 300, rounded to posit<12,2> first."""
+    x = tensors.as_tensor(fmt.decode(np.arange(1 << fmt.n)).astype(np.float32))
+    counts = GOLDEN.quantize(F12, torch.arange(1.0, 301)[:, None])
+    assert same(backend.div(fmt, x, counts), GOLDEN.div(fmt, x, counts))
+    assert machine.asked == ["div", "convert"]
 
 
 def test_conversions(backend, machine):

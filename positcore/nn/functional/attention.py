@@ -12,7 +12,7 @@ from torch import Tensor
 
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.functional.activations import check_tables, dropout
 from positcore.nn.functional.elementwise import add, mul
 from positcore.nn.functional.operands import expand, reader
@@ -22,7 +22,6 @@ from positcore.nn.functional.reductions import mean
 from positcore.nn.functional.softmaxes import softmax
 from positcore.nn.gradients import MatmulTerms, Terms, deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "StackedTerms", "multi_head_attention", "scaled_dot_product_attention"]
 
@@ -229,7 +228,7 @@ class StackedTerms:
         """See `positcore.nn.gradients.Terms`."""
         return torch.cat([part.rounded(mac) for part in self.parts])
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         for i, part in enumerate(self.parts):
             part.add_to(quires[i * self.rows : (i + 1) * self.rows])

@@ -12,13 +12,12 @@ from torch import Tensor
 from positcore.gemm.patches import Geometry
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.functional.operands import reader
 from positcore.nn.functional.operation import carrier, operation, shaped
 from positcore.nn.functional.products import _Conv2d, conv2d
 from positcore.nn.gradients import ConvolutionTerms, PlaneTerms, deliver, row_sums
 from positcore.nn.policy import Policy
-from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "conv1d", "conv_transpose2d", "geometry_of"]
 
@@ -187,9 +186,9 @@ class _Swapped:
         """See `positcore.nn.gradients.Terms`."""
         return self.terms.rounded(_swapped(mac))
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
-        part = QuireArray(_swapped(quires.spec), quires.shape)
+        part = tensors.quires(_swapped(quires.spec), quires.shape)
         self.terms.add_to(part)
         quires.add_quire(part)
 

@@ -12,11 +12,10 @@ from torch import Tensor
 from positcore.codec import encode
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.functional.operation import carrier, operation
 from positcore.nn.gradients import deliver
 from positcore.nn.policy import Policy
-from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "RowTerms", "embedding", "refuse_options"]
 
@@ -76,12 +75,12 @@ class RowTerms:
             sums[rows] = current_backend().matmul(mac, terms, ones).reshape(len(rows), features)
         return sums
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         spec = quires.spec
         for rows, terms in self._groups():
             one = terms.new_ones(terms.shape[1], 1).cpu().numpy()
-            part = QuireArray(spec, (len(terms), 1))
+            part = tensors.quires(spec, (len(terms), 1))
             part.add_matmul(encode(spec.a, terms.detach().cpu().numpy()), encode(spec.b, one))
             which = rows.cpu().numpy()
             quires[which] = quires[which].add_quire(part.reshape((len(which), quires.shape[1])))

@@ -13,13 +13,12 @@ from torch import Tensor
 from positcore.codec import encode
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.functional.operands import expand, origin_of, remember
 from positcore.nn.functional.operation import operation
 from positcore.nn.gradients import deliver
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
-from positcore.quire import QuireArray
 
 __all__ = ["CALLS", "MOVES", "GatherTerms", "move_part", "take"]
 
@@ -86,7 +85,7 @@ class GatherTerms:
                 out[places] = current_backend().matmul(mac, rows, rows.new_ones(count, 1)).reshape(-1)
         return out.reshape(self.shape)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         flat, spec = quires.reshape((quires.size,)), quires.spec
         codes = encode(spec.a, tensors.as_array(self.values.cpu()))

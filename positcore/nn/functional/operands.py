@@ -22,12 +22,11 @@ from positcore.codec import encode
 from positcore.format import PositFormat
 from positcore.mac import MacSpec
 from positcore.nn import tensors
-from positcore.nn.backends import current_backend
+from positcore.nn.backends import Sums, current_backend
 from positcore.nn.gradients import Terms, deliver, row_sums
 from positcore.nn.optim.constants import rounded
 from positcore.nn.policy import Policy
 from positcore.nn.uses import enter
-from positcore.quire import QuireArray
 
 __all__ = [
     "DotTerms",
@@ -147,7 +146,7 @@ class PlacedTerms:
         full[self.places] = values
         return full.reshape(self.shape)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         flat, at = quires.reshape((quires.size,)), self.places.cpu().numpy()
         part = flat[at]
@@ -167,13 +166,13 @@ class DotTerms:
         """See `positcore.nn.gradients.Terms`."""
         return row_dots(mac, self.a, self.b).reshape(self.shape)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         spec, flat = quires.spec, quires.reshape((len(self.a),))
         a, b = (encode(fmt, tensors.as_array(x.cpu())) for fmt, x in ((spec.a, self.a), (spec.b, self.b)))
         step = max(1, _TILE // max(1, len(a)))
         for k in range(0, a.shape[1], step):
-            products = QuireArray(spec, a[:, k : k + step].shape)
+            products = tensors.quires(spec, a[:, k : k + step].shape)
             flat.add_quire(products.add_product(a[:, k : k + step], b[:, k : k + step]).sum(1))
 
 
@@ -198,7 +197,7 @@ class StackTerms:
         product = current_backend().matmul(mac, self.a, self.b)
         return (product.transpose(-1, -2) if self.transposed else product).reshape(self.shape)
 
-    def add_to(self, quires: QuireArray) -> None:
+    def add_to(self, quires: Sums) -> None:
         """See `positcore.nn.gradients.Terms`."""
         spec, flat = quires.spec, quires.reshape((quires.size,))
         stack = np.broadcast_shapes(self.a.shape[:-2], self.b.shape[:-2])
@@ -207,7 +206,7 @@ class StackTerms:
         order = (places.T if self.transposed else places).reshape(-1)
         left, right = (x.expand(*stack, *x.shape[-2:]).reshape(-1, *x.shape[-2:]) for x in (self.a, self.b))
         for i, (a, b) in enumerate(zip(left, right, strict=True)):
-            products = QuireArray(spec, (a.shape[0], b.shape[1]))
+            products = tensors.quires(spec, (a.shape[0], b.shape[1]))
             products.add_matmul(*(encode(fmt, tensors.as_array(x.cpu())) for fmt, x in ((spec.a, a), (spec.b, b))))
             flat[i * size : (i + 1) * size].add_quire(products.reshape((size,))[order])
 

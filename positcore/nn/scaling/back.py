@@ -14,10 +14,10 @@ from positcore.codec import decode, encode
 from positcore.format import PositFormat
 from positcore.mac import MacSpec, Quire
 from positcore.nn import tensors, workers
+from positcore.nn.backends import Sums
 from positcore.nn.policy import Policy
 from positcore.nn.scaling.factors import power
 from positcore.nn.scaling.layers import HALF, LayerScale, log2
-from positcore.quire import QuireArray
 
 __all__ = ["BackScale"]
 
@@ -98,14 +98,14 @@ class BackScale(LayerScale):
         if places is not None and not (places and all(0 <= place < len(layers) for place in places)):
             raise ValueError(f"BackScale: places must be indices of the {len(layers)} layers, not {places}")
         self.mode, self.places = mode, sorted(set(places or ()), reverse=True)
-        self._seen: dict[int, tuple[int, QuireArray]] = {}
+        self._seen: dict[int, tuple[int, Sums]] = {}
         self._sizes = [0] * len(layers)
         super().__init__(layers, policy, momentum)
 
     def _measure(self, index: int, gradient: Tensor) -> None:
         """Add to the sums of a point: Σ x and Σ x·x."""
         fmt = self.policy.optimizer.format
-        x = encode(fmt, gradient.detach().cpu().numpy()).reshape(-1)
+        x = encode(fmt, tensors.as_array(tensors.quantize(fmt, gradient.detach().cpu()))).reshape(-1)
         count, sums = self._seen.get(index) or (0, tensors.quires(MacSpec(fmt, fmt, Quire()), (1, 2)))
         sums.add_matmul(x[None], np.stack([np.full_like(x, encode(fmt, 1.0)), x], axis=1))
         self._seen[index] = count + len(x), sums
@@ -163,7 +163,7 @@ class BackScale(LayerScale):
         self._sizes = list(state_dict["sizes"])
 
 
-def _deviation(fmt: PositFormat, sums: QuireArray, count: int) -> Tensor:
+def _deviation(fmt: PositFormat, sums: Sums, count: int) -> Tensor:
     """The standard deviation from Σ x and Σ x·x; see `BackScale`."""
     rounded = tensors.as_tensor(decode(fmt, sums.round(), fmt.tensor_dtype))
     mean, square = (tensors.div_by_count(fmt, total, count, fmt) for total in rounded[0])
