@@ -18,6 +18,7 @@ COMMANDS = {
     "encode": "round numbers to codes, with their fields",
     "decode": "show the value and the fields of codes",
     "generate": "emit the Verilog of a unit",
+    "export": "write a unit as a folder for vendors' tools, with a FuseSoC core",
     "verify": "run a unit's RTL against the golden model",
     "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
@@ -82,6 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extra_line(command: str | None) -> str:
-    extras = {"generate": "hw", "verify": "sim", "formal": "fpga", "synth": "fpga", "train": "nn", "quantize": "nn"}
+    extras = {
+        "generate": "hw",
+        "export": "hw",
+        "verify": "sim",
+        "formal": "fpga",
+        "synth": "fpga",
+        "train": "nn",
+        "quantize": "nn",
+    }
     extra = extras.get(command or "", "all")
     return f'pip install "positcore[{extra}]"'
