@@ -18,6 +18,7 @@ COMMANDS = {
     "encode": "round numbers to codes, with their fields",
     "decode": "show the value and the fields of codes",
     "generate": "emit the Verilog of a unit",
+    "export": "write a unit as a folder for vendors' tools, with a FuseSoC core",
     "verify": "run a unit's RTL against the golden model",
     "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
@@ -89,6 +90,10 @@ def _extra_line(command: str | None) -> str:
         "formal": "fpga",
         "synth": "fpga",
         "build": "fpga",
+        "export": "hw",
+        "verify": "sim",
+        "formal": "fpga",
+        "synth": "fpga",
         "train": "nn",
         "quantize": "nn",
     }
