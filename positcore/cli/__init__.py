@@ -91,9 +91,6 @@ def _extra_line(command: str | None) -> str:
         "synth": "fpga",
         "build": "fpga",
         "export": "hw",
-        "verify": "sim",
-        "formal": "fpga",
-        "synth": "fpga",
         "train": "nn",
         "quantize": "nn",
     }

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if routing is not None and args.frequency is not None and routing.fmax_mhz < args.frequency:
         print(
             f"positcore: synth: {routing.fmax_mhz:.1f} MHz, not the {args.frequency:g} that were asked for; critical "
-            f"path {' → '.join(routing.critical_path)}; take more --stages (now {report.stages}), or a lower --frequency",
+            f"path {' → '.join(routing.critical_path)}; take more --stages than {report.stages}, or a lower clock",
             file=sys.stderr,
         )
         return 1
