@@ -266,8 +266,10 @@ def _shares(left_a: int, left_b: int, beat_a: int, beat_b: int) -> tuple[int, in
     """Bytes of A and of B for one request: as many beats of each, and more of one where the other ends."""
     beats = MOST_OPERANDS // (beat_a + beat_b)
     size_a, size_b = min(left_a, beats * beat_a), min(left_b, beats * beat_b)
-    size_a = min(left_a, (MOST_OPERANDS - size_b) // beat_a * beat_a)
-    size_b = min(left_b, (MOST_OPERANDS - size_a) // beat_b * beat_b)
+    if size_a == left_a:
+        size_b = min(left_b, (MOST_OPERANDS - size_a) // beat_b * beat_b)
+    elif size_b == left_b:
+        size_a = min(left_a, (MOST_OPERANDS - size_b) // beat_a * beat_a)
     return size_a, size_b
 
 
