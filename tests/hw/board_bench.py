@@ -1,35 +1,12 @@
 """A board, compiled, between the levels of its two wires: nothing but these goes in or comes out."""
 
-import ctypes
-
 import numpy as np
 
-from positcore.hw.board import GemmBoard
-from positcore.hw.emit import FlatUnit, emit_rtlil
 from positcore.hw.link_protocol import Deframer, Operation, frame
-from positcore.sim.native import compile_library
+from positcore.sim.board import SimulatedBoard
+from positcore.sim.board import wire_levels as bits
 
-_DRIVER = """
-#include "driver.h"
-using namespace positcore;
-EXPORT Unit *create() { return new Unit; }
-EXPORT void destroy(Unit *unit) { delete unit; }
-EXPORT void run(Unit *unit, const uint8_t *rx, uint8_t *tx, uint8_t *leds, int64_t cycles, int reset) {
-  for (int64_t cycle = 0; cycle < cycles; ++cycle) {
-    put(unit->p_rst, reset), put(unit->p_rx, rx[cycle]);
-    evaluate(*unit);
-    tx[cycle] = get(unit->p_tx), leds[cycle] = get(unit->p_leds);
-    step(*unit);
-  }
-}
-"""
 CHUNK = 2048
-
-
-def bits(sent, *, stop=1):
-    """The levels of bytes on a wire, one a bit."""
-    rows = np.unpackbits(np.frombuffer(sent, np.uint8)[:, None], axis=1, bitorder="little")
-    return np.hstack([np.zeros((len(rows), 1), np.uint8), rows, np.full((len(rows), 1), stop, np.uint8)]).ravel()
 
 
 class BoardBench:
@@ -37,23 +14,13 @@ class BoardBench:
 
     def __init__(self, board, alter=None):
         self.board = board
-        flat = FlatUnit(GemmBoard(board))
-        rtlil = emit_rtlil(flat, "unit", flat.signals)
-        self._library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O1")
-        self._library.create.restype = ctypes.c_void_p
-        self._library.destroy.argtypes = [ctypes.c_void_p]
-        self._library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]
-        self._unit = self._library.create()
+        self._circuit = SimulatedBoard(board, alter)
         self.restart()
-
-    def __del__(self):
-        if hasattr(self, "_unit"):
-            self._library.destroy(self._unit)
 
     def restart(self):
         """Reset the board, and forget what came."""
         self.cycles, self.leds, self._levels = 0, 0, np.ones(0, np.uint8)
-        self._run(np.ones(4, np.uint8), reset=1)
+        self._run(np.ones(4, np.uint8), reset=True)
         self._levels = np.ones(0, np.uint8)
 
     def wire(self, levels):
@@ -87,10 +54,8 @@ class BoardBench:
         assert not deframer.dropped
         return found
 
-    def _run(self, levels, reset=0):
-        tx, leds = np.empty_like(levels), np.empty_like(levels)
-        pointers = [array.ctypes.data for array in (levels, tx, leds)]
-        self._library.run(self._unit, *pointers, len(levels), reset)
+    def _run(self, levels, reset=False):
+        tx, leds = self._circuit.run(levels, reset=reset)
         self.cycles += len(levels)
         self.leds |= int(np.bitwise_or.reduce(leds, initial=0))
         self._levels = np.concatenate([self._levels, tx])

@@ -1,0 +1,81 @@
+"""What a user meets when there is no board, or another one."""
+
+import os
+import tty
+
+import pytest
+
+from positcore.fpga.board import serial_link
+from positcore.fpga.board.errors import BoardError, SessionLost
+from positcore.fpga.board.host import Board
+from positcore.fpga.board.serial_link import SerialLink
+
+
+@pytest.fixture
+def port():
+    """A port on which nothing answers."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def test_no_such_port():
+    with pytest.raises(BoardError, match="there is no port /dev/ttyNONE; plug the board in"):
+        Board("/dev/ttyNONE")
+
+
+def test_nothing_answers(port):
+    with pytest.raises(BoardError, match=r"nothing answers on .* at 1000000 baud; check the cable"):
+        SerialLink(port, latency=0.001)
+
+
+def greeted(monkeypatch, port, greeting):
+    monkeypatch.setattr(SerialLink, "request", lambda self, operation, body=b"", tries=0: greeting)
+    return SerialLink(port)
+
+
+def test_another_device(monkeypatch, port):
+    with pytest.raises(BoardError, match="is no positcore board: b'nope"):
+        greeted(monkeypatch, port, b"nope\x01")
+
+
+def test_another_version(monkeypatch, port):
+    with pytest.raises(BoardError, match="speaks version 9 of the link, not 1; configure"):
+        greeted(monkeypatch, port, b"posi\x09")
+
+
+def test_vanished_device(monkeypatch):
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    with monkeypatch.context() as patched:
+        link = greeted(patched, os.ttyname(slave), serial_link.GREETING)
+    os.close(slave)
+    os.close(master)
+    with pytest.raises(BoardError, match="is gone or takes no bytes"):
+        link.read(0)
+    link.close()
+
+
+def test_a_lost_session(monkeypatch, port):
+    with monkeypatch.context() as patched:
+        link = greeted(patched, port, serial_link.GREETING)
+    link.latency, link.baud = 0.001, 10**9
+    monkeypatch.setattr(serial_link, "LONGEST_WAIT", 0.001)
+    with pytest.raises(SessionLost, match=r"no answer on .* to 8 tries of READ; begin a new session"):
+        link.read(0)
+    link.close()
+
+
+def test_a_port_in_use(monkeypatch, port):
+    link = greeted(monkeypatch, port, serial_link.GREETING)
+    with pytest.raises(BoardError, match="is in use by another program"):
+        SerialLink(port)
+    link.close()
+
+
+def test_shares_are_whole_beats_of_both():
+    assert serial_link._shares(10_000, 10_000, 2, 3) == (406, 609)
+    assert serial_link._shares(0, 10_000, 2, 3) == (0, 1017)
+    assert serial_link._shares(10_000, 30, 2, 3) == (988, 30)
