@@ -175,7 +175,7 @@ class Link(wiring.Component):
         address, word = self._arguments[:16], self._arguments[16:]
         counters, master, a, b, c = self._counters, self._master, self._a, self._b, self._c
         drop = Signal()
-        m.d.comb += [body.eq(receiver.length - HEAD_BYTES), self.dropped.eq(receiver.dropped | drop)]
+        m.d.comb += self.dropped.eq(receiver.dropped | drop)
         m.d.sync += counters["dropped"].eq(counters["dropped"] + self.dropped)
 
         greeting, reading, writing, exchanging = (Signal(name=operation.name.lower()) for operation in Operation)
@@ -205,7 +205,7 @@ class Link(wiring.Component):
 
         with m.FSM() as states:
             with m.State("IDLE"):
-                m.d.sync += step.eq(0)
+                m.d.sync += [step.eq(0), body.eq(receiver.length - HEAD_BYTES)]  # which flags to come do not change
                 with m.If(receiver.good):
                     m.next = "LOOK"
             with m.State("LOOK"):  # the arguments, and a cycle more for what is compared with them

@@ -139,6 +139,31 @@ def test_what_comes_while_the_board_answers_is_dropped(host):
     assert host.read(DROPPED) == 1
 
 
+@pytest.mark.parametrize("flags", range(1, 12, 2))
+def test_flags_while_a_request_is_done_change_nothing(host, flags):
+    """What comes meanwhile has another length than the request, whose answer goes by that."""
+    host.sequence += 1
+    body = (2).to_bytes(2, "little") + bytes(2) + bytes(2) + bytes(2)
+    sent = frame(host.session, host.sequence, Operation.EXCHANGE, body) + bytes([FLAG] * flags)
+    (found,) = host.bench.frames(sent)
+    assert found.body == bytes([2, 0, 0, 0])
+    host.sequence += 1
+    (found,) = host.bench.frames(frame(host.session, host.sequence, *READ) + bytes([FLAG]))
+    assert found.body == b"\0gemm"
+
+
+def test_results_are_given_though_a_frame_comes_meanwhile(host):
+    driver = GemmDriver(host)
+    for register, value in (("mode", 0), ("steps", 1), ("row_tiles", 1), ("column_tiles", 1)):
+        driver.write(register, value)
+    driver.command("start")
+    host.sequence += 1
+    body = b"".join(count.to_bytes(2, "little") for count in (2, 3, 9)) + bytes([4] * 5)  # more than comes: patience
+    request = frame(host.session, host.sequence, Operation.EXCHANGE, body)
+    (found,) = host.bench.frames(request + frame(host.session, host.sequence, *READ))
+    assert found.body == bytes([2, 0, 3, 0]) + bytes([4] * 6)
+
+
 def test_patience_ends_an_exchange_of_one_stream_alone(host):
     """Without a job the gemm takes beats until its rings are full; the rest is left, and the link is not blocked."""
     before = host.bench.cycles
