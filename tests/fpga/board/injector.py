@@ -4,7 +4,7 @@ import random
 
 from positcore.hw.link_protocol import FLAG
 
-KINDS = ("corrupt", "drop", "duplicate", "cut", "noise")
+KINDS = ("corrupt", "drop", "duplicate", "late", "cut", "noise")
 
 
 class Injector:
@@ -12,7 +12,7 @@ class Injector:
 
     def __init__(self, seed, rate, kinds=KINDS):
         self.random, self.rate, self.kinds = random.Random(seed), rate, kinds
-        self.faults, self._contents = 0, bytearray()
+        self.faults, self._contents, self._copy = 0, bytearray(), b""
 
     def __call__(self, received):
         out = bytearray()
@@ -20,7 +20,8 @@ class Injector:
             if byte != FLAG:
                 self._contents.append(byte)
             elif self._contents:
-                out += self._frame(bytes(self._contents))
+                late, self._copy = self._copy, b""
+                out += late + self._frame(bytes(self._contents))
                 self._contents.clear()
         return bytes(out)
 
@@ -35,6 +36,9 @@ class Injector:
             return b""
         if kind == "duplicate":
             return whole * 2
+        if kind == "late":  # once more, before the next one
+            self._copy = whole
+            return whole
         if kind == "cut":
             return whole[: rng.randrange(1, len(whole))]
         if kind == "noise":

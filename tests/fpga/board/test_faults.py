@@ -63,7 +63,7 @@ def test_a_host_that_ignores_the_check_is_seen(monkeypatch):
 
 def test_a_host_that_ignores_the_sequence_is_seen(monkeypatch):
     monkeypatch.setattr(SerialLink, "_is_answer", lambda self, found, operation: found.session == self._session)
-    assert wrong_products_or_error(40, kinds=("duplicate",), seed=3)
+    assert wrong_products_or_error(40, kinds=("late",), seed=3)
 
 
 def wrong_products_or_error(faults, **injected):
