@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from positcore.fpga.bitstream import Bitstream, TimingError
 from positcore.fpga.boards.description import Board, board
 from positcore.fpga.boards.pll import find_pll
 from positcore.fpga.boards.top import BoardTop
-from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.kept import build_folder, keep, kept
 from positcore.fpga.nextpnr import Routed, beyond_part, nextpnr_package, parse_routed, too_many
 from positcore.fpga.place import Place
 from positcore.fpga.yosys import yosys_package
@@ -149,8 +148,7 @@ def build(planned: Plan, *, progress: Callable[[str], None] | None = None) -> Bi
         *chosen.device.options,
         *(t for item in sorted(files.items()) for t in item),
     )
-    report_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-") as name:
+    with build_folder() as name:
         folder = Path(name)
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from positcore.files import cache_root, write_aside
 
-__all__ = ["keep", "kept", "report_folder"]
+__all__ = ["build_folder", "keep", "kept", "report_folder"]
 
 
 def report_folder() -> Path:
     """Where the outputs of Yosys and nextpnr are kept: $POSITCORE_CACHE/synth, else ~/.cache/positcore/synth."""
     return cache_root() / "synth"
+
+
+def build_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder there for a run of the tools, which vanishes after it."""
+    report_folder().mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-")
 
 
 def kept(made_from: tuple[str, ...], *names: str) -> tuple[str, ...] | None:

@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.kept import build_folder, keep, kept
 from positcore.fpga.yosys import parse_netlist, run_yosys
 from positcore.fpga.yowasp import SynthesisError
 
@@ -104,17 +103,17 @@ def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> Standar
     script = _SCRIPT.format(top=top)
     key = (verilog, script, hashlib.sha256(liberty.text.encode()).hexdigest(), package)
     found = kept(key, "statistics")
-    if found is None:
-        report_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-") as name:
-            folder = Path(name)
-            for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
-                (folder / file).write_text(text, encoding="utf-8")
-            run_yosys(script, folder)
-            found = ((folder / "area.json").read_text(encoding="utf-8"),)
-        _parsed(found[0], liberty)
-        keep(key, {"statistics": found[0]})
-    return _parsed(found[0], liberty)
+    if found is not None:
+        return _parsed(found[0], liberty)
+    with build_folder() as name:
+        folder = Path(name)
+        for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
+            (folder / file).write_text(text, encoding="utf-8")
+        run_yosys(script, folder)
+        statistics = (folder / "area.json").read_text(encoding="utf-8")
+    cells = _parsed(statistics, liberty)
+    keep(key, {"statistics": statistics})
+    return cells
 
 
 def _parsed(text: str, liberty: Liberty) -> StandardCells:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from positcore.fpga.kept import keep, kept, report_folder
+from positcore.fpga.kept import build_folder, keep, kept
 from positcore.fpga.memories import read_models
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.place import Place, Routing
@@ -165,7 +164,7 @@ def _synthesized(source: _Source, tell: Callable[[str], None]) -> _Said:
     if found is not None:
         return _Said(*found)
     tell("synthesizing with Yosys")
-    with _build_folder() as name:
+    with build_folder() as name:
         return _run_yosys(source, source.script, Path(name))
 
 
@@ -189,7 +188,7 @@ def _routing(source: _Source, synthesis: str, device: Device, place: Place, tell
     runs = {seed: run for seed, key in keys.items() if (run := _kept_run(key)) is not None}
     missing = [seed for seed in keys if seed not in runs]
     if missing:
-        with _build_folder() as name:
+        with build_folder() as name:
             tell("synthesizing with Yosys")
             _run_yosys(source, script, Path(name))
             for seed in missing:
@@ -206,11 +205,6 @@ def _kept_run(key: tuple[str, ...]) -> Routed | None:
         return None if found is None else parse_routed(*found)
     except SynthesisError:
         return None
-
-
-def _build_folder() -> tempfile.TemporaryDirectory[str]:
-    report_folder().mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-")
 
 
 def _text(path: Path) -> str:
