@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from positcore.files import replace_folder
 
 __all__ = ["Bitstream", "TimingError", "check_folder", "write_bitstream"]
 
@@ -124,20 +124,12 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 def write_bitstream(made: Bitstream, path: str | os.PathLike[str]) -> Path:
     """Write the bitstream, its files and its report into a folder, whole or not at all; gives the bitstream's path."""
     place = check_folder(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as name:
-        fresh, old = Path(name) / "new", Path(name) / "old"
-        fresh.mkdir()
-        (fresh / made.file).write_bytes(made.data)
+
+    def fill(folder: Path) -> None:
+        (folder / made.file).write_bytes(made.data)
         for file, text in made.files.items():
-            (fresh / file).write_text(text, encoding="utf-8")
-        (fresh / REPORT).write_text(made.json() + "\n", encoding="utf-8")
-        if place.is_dir():
-            place.rename(old)
-        try:
-            fresh.rename(place)
-        except BaseException:
-            if old.is_dir():
-                shutil.move(old, place)
-            raise
+            (folder / file).write_text(text, encoding="utf-8")
+        (folder / REPORT).write_text(made.json() + "\n", encoding="utf-8")
+
+    replace_folder(place, fill)
     return place / made.file

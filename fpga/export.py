@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from positcore.files import replace_folder
 from positcore.fpga.wrapper import registered_wrapper, wrapper_name
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
@@ -106,27 +106,18 @@ def write_export(files: dict[str, str], folder: str | os.PathLike[str], *, force
     FileExistsError
         If something else lies in the folder, unless `force`.
     """
-    target = Path(os.path.abspath(folder))
+    target = Path(folder)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"export: {folder} is a file; name a folder")
     others = sorted({entry.name for entry in target.iterdir()} - set(files)) if target.exists() else []
     if others and not force:
         raise FileExistsError(f"export: {folder} holds {others[0]}, not of this export; name another or add --force")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        made, old = Path(scratch, "made"), Path(scratch, "old")
+
+    def fill(made: Path) -> None:
         if target.exists():
-            shutil.copytree(target, made, symlinks=True)
-        else:
-            made.mkdir()
+            shutil.copytree(target, made, symlinks=True, dirs_exist_ok=True)
         for name, text in files.items():
             (made / name).write_text(text, encoding="utf-8")
-        if target.exists():
-            target.rename(old)
-        try:
-            made.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
+
+    replace_folder(target, fill)
     return Path(folder)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["cache_root", "user_cache", "write_aside"]
+__all__ = ["cache_root", "replace_folder", "user_cache", "write_aside"]
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
@@ -27,6 +27,27 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def replace_folder(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
+    """Let `fill` put files into a new folder beside `path`, then give it the name `path`, in place of what was there.
+
+    If `fill` fails, `path` is what it was before. Missing folders above it are made.
+    """
+    place = Path(os.path.abspath(path))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as scratch:
+        fresh, old = Path(scratch, "new"), Path(scratch, "old")
+        fresh.mkdir()
+        fill(fresh)
+        if place.exists():
+            place.rename(old)
+        try:
+            fresh.rename(place)
+        except BaseException:
+            if old.exists():
+                old.rename(place)
+            raise
 
 
 def _umask() -> int:
