@@ -23,10 +23,10 @@ def fused_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray[A
     Parameters and result as for `positcore.gemm.stepwise.stepwise_codes`.
     """
     width = width_for(spec)
-    split = not exact_products(spec, width)
+    split, skips = not exact_products(spec, width), no_nar(b)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), no_nar(y), sums)
+        (_fused_wide if split else _fused)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), skips, sums)
 
     return stepwise_codes(spec, a, b, bias, sum_rows, width)
 

@@ -26,10 +26,10 @@ def rounded_codes(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], bias: NDArray
     if fits_tables(spec):
         return tabled_codes(spec, a, b, bias)
     width = width_for(spec)
-    split = not exact_products(spec, width)
+    split, skips = not exact_products(spec, width), no_nar(b)
 
     def sum_rows(x: Any, y: Any, fmt: PositFormat, sums: Any) -> None:
-        (_rounded_wide if split else _rounded)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), no_nar(y), sums)
+        (_rounded_wide if split else _rounded)(x, y, fmt.n, fmt.es, flushed_for(fmt, sums.dtype), skips, sums)
 
     return stepwise_codes(spec, a, b, bias, sum_rows, width)
 
