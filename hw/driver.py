@@ -12,7 +12,7 @@ from positcore.arithmetic import convert
 from positcore.format import PositFormat
 from positcore.gemm import check_operands
 from positcore.gemm.quire import check_capacity
-from positcore.hw.gemm_registers import INTERFACE, MAGIC, gemm_registers
+from positcore.hw.gemm_registers import BY_NAME, INTERFACE, MAGIC
 from positcore.mac import MacSpec, Quire
 
 __all__ = ["GemmDevice", "GemmDriver", "GemmJob", "plan"]
@@ -165,12 +165,7 @@ def _panels(
 
 
 def _mode(flags: dict[str, bool]) -> int:
-    (register,) = [entry for entry in _REGISTERS if entry.name == "mode"]
-    return sum(register.mask(name) for name, value in flags.items() if value)
-
-
-# Their addresses and fields do not depend on the parameters.
-_REGISTERS = gemm_registers(MacSpec(PositFormat(8)), rows=1, columns=1, depth=2)
+    return sum(BY_NAME["mode"].mask(name) for name, value in flags.items() if value)
 
 
 def _bytes(codes: NDArray[np.unsignedinteger]) -> bytes:
@@ -192,7 +187,6 @@ class GemmDriver:
 
     def __init__(self, device: GemmDevice):
         self._device = device
-        self._registers = {register.name: register for register in _REGISTERS}
         if self.read("magic") != MAGIC:
             raise ValueError(f"GemmDriver: no gemm answers: the first register is 0x{self.read('magic'):08X}")
         if self.read("interface") != INTERFACE:
@@ -207,19 +201,19 @@ class GemmDriver:
 
     def read(self, register: str) -> int:
         """The word in a register."""
-        return self._device.read(self._registers[register].address)
+        return self._device.read(BY_NAME[register].address)
 
     def write(self, register: str, word: int) -> None:
         """Write a register."""
-        self._device.write(self._registers[register].address, word)
+        self._device.write(BY_NAME[register].address, word)
 
     def status(self, flag: str) -> bool:
         """A flag of the status."""
-        return bool(self.read("status") & self._registers["status"].mask(flag))
+        return bool(self.read("status") & BY_NAME["status"].mask(flag))
 
     def command(self, name: str) -> None:
         """Give a command: start or reset."""
-        self.write("control", self._registers["control"].mask(name))
+        self.write("control", BY_NAME["control"].mask(name))
 
     def matmul(self, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None) -> NDArray[np.unsignedinteger]:
         """A·B + bias, codes in, codes out; parameters and errors as of `plan`.

@@ -6,7 +6,7 @@ from positcore.format import PositFormat
 from positcore.hw.registers import Field, Kind, Register
 from positcore.mac import MacSpec
 
-__all__ = ["CONTROL", "INTERFACE", "MAGIC", "gemm_registers"]
+__all__ = ["BY_NAME", "CONTROL", "INTERFACE", "MAGIC", "gemm_registers"]
 
 MAGIC = int.from_bytes(b"gemm", "little")
 INTERFACE = 1  # what a driver must know besides the parameters
@@ -79,3 +79,7 @@ def gemm_registers(spec: MacSpec, *, rows: int, columns: int, depth: int) -> tup
 
 def _format_word(fmt: PositFormat) -> int:
     return fmt.n | fmt.es << 8 | fmt.underflow << 16 | (0 if fmt.flush is None else fmt.flush + 1) << 24
+
+
+# Of any `Gemm`: names, addresses and fields do not depend on the parameters.
+BY_NAME = {entry.name: entry for entry in gemm_registers(MacSpec(PositFormat(8)), rows=1, columns=1, depth=2)}

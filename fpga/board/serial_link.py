@@ -11,7 +11,7 @@ import serial
 
 from positcore.format import PositFormat
 from positcore.fpga.board.errors import BoardError, SessionLost
-from positcore.hw.gemm_registers import gemm_registers
+from positcore.hw.gemm_registers import BY_NAME
 from positcore.hw.link_protocol import (
     CHECK_BYTES,
     GREETING,
@@ -28,7 +28,6 @@ from positcore.hw.link_protocol import (
     Operation,
     frame,
 )  # fmt: skip
-from positcore.mac import MacSpec
 
 __all__ = ["DEFAULT_BAUD", "LinkStatistics", "SerialLink"]
 
@@ -38,9 +37,6 @@ GREETING_TRIES = 5
 LONGEST_WAIT = 1.0  # seconds more than the bytes take, for one answer
 STALLS = 3  # exchanges in a row in which nothing moved
 _TICK = 0.02  # seconds for which a read waits
-_ADDRESSES = {
-    register.name: register.address for register in gemm_registers(MacSpec(PositFormat(8)), rows=1, columns=1, depth=2)
-}
 
 
 @dataclass
@@ -254,8 +250,8 @@ class SerialLink:
     def _beat_sizes(self) -> tuple[int, int, int]:
         """Bytes of a beat of A, B and C."""
         if self._beats is None:
-            shape = self.read(_ADDRESSES["shape"])
-            widths = [self.read(_ADDRESSES[f"format_{operand}"]) & 0xFF for operand in "abc"]
+            shape = self.read(BY_NAME["shape"].address)
+            widths = [self.read(BY_NAME[f"format_{operand}"].address) & 0xFF for operand in "abc"]
             code_a, code_b, code_c = (PositFormat(n).dtype.itemsize for n in widths)
             rows, columns = shape & 0xFFFF, shape >> 16
             self._beats = rows * code_a, columns * code_b, columns * code_c
