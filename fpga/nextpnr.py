@@ -94,8 +94,7 @@ def parse_routed(text: str, clock: str | None = "clk") -> Routed:
         if clock is None:
             within = {p["from"] for p in found["critical_paths"] if p["from"] == p["to"]}  # constants have no paths
             named = [name for name in clocks if f"posedge {name}" in within]
-            clock = named[0] if len(named) == 1 else clock
-        clock = clock or "clk"
+            clock = named[0] if len(named) == 1 else "clk"
         paths = [p["path"] for p in found["critical_paths"] if _of(clock, p["from"]) and _of(clock, p["to"])]
         hops = [(str(hop["type"]), float(hop["delay"]), _net(hop)) for path in paths for hop in path]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

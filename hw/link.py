@@ -179,7 +179,7 @@ class Link(wiring.Component):
         m.d.sync += counters["dropped"].eq(counters["dropped"] + self.dropped)
 
         greeting, reading, writing, exchanging = (Signal(name=operation.name.lower()) for operation in Operation)
-        right, following = Signal(), Signal()
+        right = Signal()
         m.d.sync += [
             greeting.eq((self._operation == Operation.HELLO) & (body == 0)),
             reading.eq((self._operation == Operation.READ) & (body == 2)),
@@ -191,7 +191,6 @@ class Link(wiring.Component):
             ),
             right.eq(greeted & (self._session == session)),
             repeat.eq(self._sequence == last),
-            following.eq(self._sequence == (last + 1)[:16]),
         ]
         m.d.comb += [
             self._board.eq(address[PAGE]),
