@@ -113,7 +113,9 @@ def _classify(
 
 def exponents(x: NDArray[np.float64]) -> NDArray[np.int64]:
     """The scale of each number: floor(log2 |x|); far below all others for 0 and nan."""
-    return np.where((x == 0) | np.isnan(x), -4096, np.frexp(x)[1] - 1).astype(np.int64)
+    none = (x == 0) | np.isnan(x)
+    scale = np.frexp(np.where(none, 1.0, x))[1] - 1  # NumPy's frexp warns of nan on some processors
+    return np.where(none, -4096, scale).astype(np.int64)
 
 
 def cancellation(largest: NDArray[np.int64], exact: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -593,5 +593,62 @@ _plant(
 )
 
 
+# A board's link -------------------------------------------------------------------------------------
+
+_plant(
+    "uart.py", "a start bit is not looked at again",
+    "with m.If(bit):\n                    m.next = \"IDLE\"", "with m.If(0):\n                    m.next = \"IDLE\"",
+    "test_board.py::test_a_short_pulse_is_no_start_bit",
+)  # fmt: skip
+_plant(
+    "uart.py", "a byte without a stop bit is a byte",
+    "self.valid.eq(bit), self.broken.eq(~bit)", "self.valid.eq(1), self.broken.eq(0)",
+    "test_board.py::test_a_byte_without_a_stop_bit_spoils_its_frame",
+)  # fmt: skip
+_plant(
+    "framing.py", "a frame's check is not looked at",
+    "check.match_detected & ~bad", "~bad", "test_board.py::test_what_is_dropped",
+)  # fmt: skip
+_plant(
+    "framing.py", "a frame may be too long",
+    " & (self.position <= MOST_CONTENTS)", "", "test_board.py::test_noise_before_a_frame[frame with too long a body]",
+)  # fmt: skip
+_plant(
+    "framing.py", "an escaped byte is sent as it is",
+    "Mux(escaped, byte ^ FLIP,", "Mux(escaped, byte,", "test_board.py::test_product_through_frames",
+)  # fmt: skip
+_plant(
+    "exchange.py", "an unfinished beat outlives its exchange",
+    "[filled.eq(0), arriving.eq(0), self.index.eq(0)", "[arriving.eq(0), self.index.eq(0)",
+    "test_board.py::test_a_beat_that_was_not_filled",
+)  # fmt: skip
+_plant(
+    "link.py", "a request that is repeated is not answered",
+    "with m.If(~greeting & right & repeat)", "with m.If(0)",
+    "test_board.py::test_a_request_is_done_once_and_answered_twice",
+)  # fmt: skip
+_plant(
+    "link.py", "requests of another session are done",
+    "right.eq(greeted & (self._session == session))", "right.eq(greeted)", "test_board.py::test_what_is_dropped",
+)  # fmt: skip
+_plant(
+    "link.py", "both operands are fetched at once",
+    "b.granted.eq(b.want & ~a.want)", "b.granted.eq(b.want)", "test_board.py::test_product_through_frames",
+)  # fmt: skip
+_plant(
+    "link.py", "high addresses wrap",
+    "refuse.eq(address[PAGE + 1 :].any())", "refuse.eq(0)", "test_board.py::test_addresses_that_are_refused[8192]",
+)  # fmt: skip
+_plant(
+    "bus_master.py", "a write is answered as a read",
+    "Mux(self.write, bus.bresp, bus.rresp)", "bus.rresp", "test_board.py::test_addresses_that_are_refused[4092]",
+)  # fmt: skip
+_plant(
+    "bus_master.py", "a write reads too",
+    "(bus.arvalid, bus.arready, ~self.write)", "(bus.arvalid, bus.arready, 1)",
+    "test_board.py::test_product_through_frames",
+)  # fmt: skip
+
+
 if __name__ == "__main__":
     print(table(RTL_FAULTS), end="")

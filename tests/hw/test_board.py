@@ -175,6 +175,15 @@ def test_patience_ends_an_exchange_of_one_stream_alone(host):
     assert answers(host)
 
 
+def test_a_beat_that_was_not_filled(host):
+    """An odd byte of A, whose beats have two, is neither taken nor part of the next exchange's."""
+    assert host.trade(bytes(3), b"", 0)[0] == 2
+    host.session, host.sequence = 0x4321, 0
+    host.request(Operation.HELLO)
+    a = np.full((2, 3), 4, np.uint8)
+    np.testing.assert_array_equal(GemmDriver(host).matmul(a, a.T), pc.matmul(SPEC, a, a.T))
+
+
 def test_hello_in_a_job_resets_the_gemm(host):
     driver = GemmDriver(host)
     for register, value in (("steps", 3), ("row_tiles", 1), ("column_tiles", 1)):
