@@ -212,12 +212,19 @@ def _header(design: Design, ports: tuple[Port, ...]) -> str:
     )
 
 
-def module_header(module: str, summary: str, facts: Mapping[str, str], ports: Sequence[str]) -> str:
-    """The comment at the head of a text: what the module is, facts by their names, and how it is instantiated."""
+def module_header(
+    module: str, summary: str, facts: Mapping[str, str], ports: Sequence[str], *, alone: bool = False
+) -> str:
+    """The comment at the head of a text: what the module is, facts by their names, and how it is instantiated.
+
+    `alone` says that no other module is in the text.
+    """
     lines = [f"{module}: {summary}", *(f"{name + ':':9} {value}" for name, value in facts.items())]
     lines += ["", "Instance:", *(f"  {line}" for line in _instance(module, ports).splitlines())]
     text = "".join(f"// {line}".rstrip() + "\n" for line in lines).replace("→", "->").replace("×", "x")
-    return f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
+    return (
+        f"{text}\n" if alone else f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
+    )
 
 
 def _plain_names(text: str) -> str:
