@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from positcore.hw.emit import Port, module_header, unit_ports
+from positcore.hw.emit import Port, declarations, instance, module_header, unit_ports
 from positcore.hw.units import Design
 from positcore.version import __version__
 
@@ -61,14 +61,13 @@ def block_design_wrapper(design: Design) -> str:
         If the design is not a gemm.
     """
     pins = list(_pins(design))
-    width = max(len(_span(pin.port.width)) for pin in pins)
+    kinds = {"input": "input  wire", "output": "output wire"}
     lines = []
-    for pin in pins:
+    for pin, text in zip(pins, declarations((kinds[pin.port.direction], pin.port) for pin in pins), strict=True):
         lines.append(f'  (* X_INTERFACE_INFO = "xilinx.com:{pin.interface}" *)')
         if pin.parameter:
             lines.append(f'  (* X_INTERFACE_PARAMETER = "XIL_INTERFACENAME {pin.parameter}" *)')
-        kind = "input  wire" if pin.port.direction == "input" else "output wire"
-        lines.append(f"  {kind} {_span(pin.port.width):{width}} {pin.port.name}{',' * (pin is not pins[-1])}")
+        lines.append(f"  {text}{',' * (pin is not pins[-1])}")
     facts = {"spec": design.spec_text, "made by": f"positcore {__version__}"}
     names = [pin.port.name for pin in pins]
     head = module_header(
@@ -106,15 +105,8 @@ def _instance(design: Design, pins: list[_Pin]) -> Iterator[str]:
     yield ""
     connections = {pin.behind: pin.port.name for pin in pins if pin.behind}
     connections |= {"rst": "~run"} | {pin.behind: f"unit_{pin.behind}" for pin in outputs if pin.behind}
-    width = max(map(len, connections))
-    yield f"  {design.name} unit ("
-    yield ",\n".join(f"    .{name:{width}} ({value})" for name, value in connections.items())
-    yield "  );"
+    yield from (f"  {line}" for line in instance(design.name, connections).splitlines())
     yield ""
     yield from (f"  assign {pin.port.name} = unit_{pin.behind} & run;" for pin in outputs)
     unused = ", ".join(pin.port.name for pin in pins if pin.behind is None)
     yield f"  wire unused = &{{1'b0, {unused}}};  // there are no kinds of access to tell apart"
-
-
-def _span(width: int) -> str:
-    return f"[{width - 1}:0]" if width > 1 else ""
