@@ -50,10 +50,12 @@ def export_files(
     top, ports, wrapper = _top(design)
     registers = _registers(design)
     files = {f"rtl/{design.name}.v": emit_verilog(design)}
-    kinds = {f"rtl/{design.name}.v": design.unit.summary}
+    kinds = {f"rtl/{design.name}.v": "the unit"}
     if wrapper:
         files[f"rtl/{top}.v"] = wrapper
-        kinds[f"rtl/{top}.v"] = "the top module, around it"
+        kinds[f"rtl/{top}.v"] = "around it, with " + (
+            "the ports of block designs" if registers else "a register at each port"
+        )
     sources = list(files)
     if registers:
         header = f"software/{design.name}.h"

@@ -46,7 +46,8 @@ def export_readme(
     lines = [
         f"# {name}",
         "",
-        f"{design.unit.summary[0].upper()}{design.unit.summary[1:]}: {design.spec_text}.",
+        f"{design.unit.name} of {design.spec_text}: {design.unit.summary}.",
+        "",
         f"Top module `{top}`, {bits} bits of ports, and a clock of {period_ns:g} ns. Made by positcore {__version__}.",
         "",
         *(f"    {file:{path}}  {what}" for file, what in files.items()),
@@ -63,5 +64,8 @@ def export_readme(
     lines += ["FuseSoC, of whose targets `lint` is Verilator's and the others are named after the tools:", ""]
     lines += [f"    fusesoc --cores-root . run --target lint {core_name(name)}", ""]
     if registers:
-        lines += ["## Registers", "", "32 bits each.", "", register_table(registers)]
+        cell = f"create_bd_cell -type module -reference {top} gemm_0"
+        lines += [f"A block design of Vivado, whose project has the files of rtl/, takes it by `{cell}`.", ""]
+        lines += ["## Registers", "", "32 bits each; what they do is in docs/gemm.md of positcore.", ""]
+        lines += [register_table(registers)]
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import pytest
 import positcore as pc
 from positcore.fpga.export import TOOLS, export_files, write_export
 from positcore.fpga.vendors.fusesoc_core import core_name
+from positcore.hw.block_design import block_design_ports
 from positcore.hw.units import UNITS
 from positcore.sim.verilog import find_verilator
 from positcore.sim.yosys import run_yosys
@@ -190,6 +191,17 @@ def test_the_page_names_each_file():
         listed = re.findall(r"^    (\S+)  +\S", files["README.md"], re.MULTILINE)
         assert all(any(path.startswith(entry) for entry in listed) for path in set(files) - {"README.md"})
         assert all(any(path.startswith(entry) for path in files) for entry in listed if "/" in entry or "." in entry)
+
+
+def test_the_documentation_names_each_part_command_and_port():
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    for tool in TOOLS.values():
+        commands = ", ".join(f"`{command.format(name='NAME')}`" for command in tool.commands)
+        assert f"| `{tool.name}` | {tool.part} | {commands} |" in page
+    rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([a-z, ]*) ?\|$", page, re.MULTILINE)
+    ports = [f"{bus}_{signal}" if signal else bus for bus, row in rows for signal in re.split(r",? ", row.strip())]
+    design, _ = exported("gemm")
+    assert ports == [port.name for port in block_design_ports(design)]
 
 
 def test_edalize_is_asked_for_only_when_it_is_needed(monkeypatch):

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,17 @@ def test_two_designs_in_one_program(tmp_path):
         (tmp_path / f"{number}.h").write_text(register_header(UNIT, f"posit_{number}", table))
         expected |= macros(f"posit_{number}", table)
     assert compiled(tmp_path, [], ["0.h", "1.h"], list(expected)) == expected
+
+
+def test_the_program_of_the_documentation(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    name = re.search(r'#include "(\w+)\.h"', program)[1]
+    table = gemm_registers(SPECS[0][0], rows=4, columns=4, depth=256)
+    (tmp_path / f"{name}.h").write_text(register_header(UNIT, name, table))
+    (tmp_path / "start.c").write_text(program)
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc is not there")
+    words = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-c", "start.c"]
+    assert subprocess.run([compiler, *words], cwd=tmp_path, capture_output=True, text=True).stderr == ""
