@@ -84,7 +84,7 @@ def test_other_designs(spec, seed):
 
 def test_within_the_block_design():
     """Resets begin between clock edges, and masters go on in the first cycle after them."""
-    report = run_bench(SPEC, **SMALL, packets=18, seed=1, block_design=True)
+    report = run_bench(SPEC, **SMALL, packets=18, seed=0, block_design=True)
     assert report.results > 100
     assert report.resets == 6
     assert not [hole for hole in report.holes if not hole.startswith(("pauses", "bias"))]
