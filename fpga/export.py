@@ -11,7 +11,7 @@ from positcore.files import replace_folder
 from positcore.fpga.vendors.fusesoc_core import fusesoc_core
 from positcore.fpga.vendors.projects import project_scripts
 from positcore.fpga.vendors.readme import export_readme
-from positcore.fpga.vendors.tools import TOOLS, check_period
+from positcore.fpga.vendors.tools import TOOLS, VendorTool, check_period
 from positcore.fpga.wrapper import registered_wrapper, wrapper_name
 from positcore.hw.block_design import block_design_name, block_design_ports, block_design_wrapper
 from positcore.hw.emit import Port, clock_ports, emit_verilog, unit_ports
@@ -45,40 +45,41 @@ def export_files(
     check_period(period_ns)
     if part is not None and len(tools) > 1:
         raise ValueError("export: a part belongs to one tool; name it with --tool")
-    parts = {tool: tool.check_part(part or tool.part) for tool in map(TOOLS.__getitem__, tools)}
+    parts = {tool: tool.check_part(tool.part if part is None else part) for tool in map(TOOLS.__getitem__, tools)}
 
     top, ports, wrapper = _top(design)
     registers = _registers(design)
     files = {f"rtl/{design.name}.v": emit_verilog(design)}
     kinds = {f"rtl/{design.name}.v": "the unit"}
     if wrapper:
-        files[f"rtl/{top}.v"] = wrapper
-        kinds[f"rtl/{top}.v"] = "around it, with " + (
-            "the ports of block designs" if registers else "a register at each port"
-        )
-    sources = list(files)
+        around = "the ports of block designs" if registers else "a register at each port"
+        files[f"rtl/{top}.v"], kinds[f"rtl/{top}.v"] = wrapper, f"around it, with {around}"
+    sources, projects = list(files), {}
     if registers:
         header = f"software/{design.name}.h"
-        files[header] = register_header("posit_gemm", design.name, registers)
-        kinds[header] = "its registers in C"
-    clock, projects = ports[0].name, {}
+        files[header], kinds[header] = register_header("posit_gemm", design.name, registers), "its registers in C"
     for tool, each in parts.items():
-        constraints = f"{design.name}.{tool.suffix}"
-        own = {constraints: tool.constraints(clock, period_ns)}
-        project = {constraints: tool.file_type}
-        if tool.hook:
-            own[tool.hook] = tool.hook_script(clock, ports)
-            project[tool.hook] = "tclSource"
-        scripts = project_scripts(
-            tool, design.name, top, {f"../{source}": "verilogSource" for source in sources} | project, each
-        )
-        files |= {f"{tool.name}/{name}": text for name, text in (own | scripts).items()}
+        texts, project = _own_files(tool, design.name, ports, period_ns)
+        paths = dict.fromkeys((f"../{source}" for source in sources), "verilogSource") | project
+        texts |= project_scripts(tool, design.name, top, paths, each)
+        files |= {f"{tool.name}/{name}": text for name, text in texts.items()}
         kinds[f"{tool.name}/"] = f"constraints of the clock, and scripts that make a project for {tool.title}"
         projects[tool] = {f"{tool.name}/{name}": kind for name, kind in project.items()}
     files[f"{design.name}.core"] = fusesoc_core(design.name, design.unit.summary, top, sources, projects, parts)
     kinds[f"{design.name}.core"] = "all of it for FuseSoC"
     files["README.md"] = export_readme(design, top, ports, kinds, parts, period_ns, registers)
     return files
+
+
+def _own_files(
+    tool: VendorTool, name: str, ports: tuple[Port, ...], period_ns: float
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What we write for a project of the tool, whose clock is the first port: texts and kinds by the files' names."""
+    constraints = f"{name}.{tool.suffix}"
+    texts, kinds = {constraints: tool.constraints(ports[0].name, period_ns)}, {constraints: tool.file_type}
+    if tool.hook:
+        texts[tool.hook], kinds[tool.hook] = tool.hook_script(ports[0].name, ports), "tclSource"
+    return texts, kinds
 
 
 def top_module(design: Design) -> str:

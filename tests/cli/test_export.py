@@ -61,6 +61,7 @@ def test_period_and_part_reach_the_files(tmp_path):
         (["--period", "nan"], "the period must be 0.1 to 1000000 ns, not nan"),
         (["--part", "x"], "a part belongs to one tool"),
         (["--tool", "vivado", "--part", "x y"], "a part is letters, digits, - and _, not 'x y'"),
+        (["--tool", "vivado", "--part", ""], "a part is letters, digits, - and _, not ''"),
         (["--tool", "quartus", "--part", "xc7z020clg400-1"], "xc7z020clg400-1 is no part of Quartus, which takes"),
     ],
 )
