@@ -1,101 +1,105 @@
-"""A design as a folder for vendors' tools: Verilog, constraints of the clock, and a FuseSoC core."""
+"""A design as a folder for vendors' tools: Verilog, constraints, scripts that make projects, and a FuseSoC core."""
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from positcore.files import replace_folder
+from positcore.fpga.vendors.fusesoc_core import fusesoc_core
+from positcore.fpga.vendors.projects import project_scripts
+from positcore.fpga.vendors.readme import export_readme
+from positcore.fpga.vendors.tools import TOOLS, VendorTool, check_period
 from positcore.fpga.wrapper import registered_wrapper, wrapper_name
-from positcore.hw.emit import emit_verilog
+from positcore.hw.block_design import block_design_name, block_design_ports, block_design_wrapper
+from positcore.hw.emit import Port, clock_ports, emit_verilog, unit_ports
+from positcore.hw.gemm_registers import gemm_registers
+from positcore.hw.register_header import register_header
+from positcore.hw.registers import Register
 from positcore.hw.units import Design
-from positcore.version import __version__
 
-__all__ = ["TOOLS", "ExportTool", "export_files", "write_export"]
-
-
-@dataclass(frozen=True)
-class ExportTool:
-    """A vendor's tool: the kind of its constraints, and a part of its own unless told."""
-
-    name: str
-    suffix: str
-    file_type: str
-    part: str
-    family: str = ""
-
-    def constraints(self, period_ns: float) -> str:
-        """The period of the clock `clk`, in the tool's language."""
-        if self.suffix == "lpf":
-            return f'FREQUENCY PORT "clk" {1000 / period_ns:.6f} MHZ;\n'
-        return f"create_clock -name clk -period {period_ns:.3f} [get_ports clk]\n"
-
-    def options(self, part: str) -> dict[str, str]:
-        """What a core says to the tool."""
-        return {"family": self.family, "device": part} if self.family else {"part": part}
-
-
-TOOLS = {
-    tool.name: tool
-    for tool in (
-        ExportTool("vivado", "xdc", "xdc", "xc7a35ticsg324-1L"),
-        ExportTool("quartus", "sdc", "SDC", "5CSEBA6U23I7", "Cyclone V"),
-        ExportTool("diamond", "lpf", "LPF", "LFE5U-25F-6BG381C"),
-        ExportTool("radiant", "pdc", "PDC", "LIFCL-40-9BG400C"),
-    )
-}
+__all__ = ["TOOLS", "export_files", "top_module", "write_export"]
 
 
 def export_files(
     design: Design, tools: Sequence[str] = tuple(TOOLS), *, part: str | None = None, period_ns: float = 10.0
 ) -> dict[str, str]:
-    """The texts of an export by their names: the same for the same design and version, with no paths in them.
+    """The texts of an export by their paths: the same for the same design and version, with no place of this machine.
 
-    A unit without a clock comes with a module around it that has a register at each port, which is then the top.
+    The top module is the unit's; of a unit without a clock one around it that has a register at each port; of a gemm
+    one around it for block designs, with which a header in C of its registers comes.
 
     Raises
     ------
     ValueError
-        If a tool is unknown, the period is not a positive number, or a part is given for several tools.
+        If a tool is unknown, the period is not a positive number, or a part is given for several tools, or belongs to
+        another.
+    MissingToolError
+        If edalize is not installed.
     """
     unknown = [name for name in tools if name not in TOOLS]
     if unknown or not tools:
         raise ValueError(f"export: tool must be one of {', '.join(TOOLS)} or all, not {', '.join(unknown) or 'none'}")
-    if not (math.isfinite(period_ns) and 0.1 <= period_ns <= 1e6):
-        raise ValueError(f"export: the period must be 0.1 to 1000000 ns, not {period_ns:g}")
+    check_period(period_ns)
     if part is not None and len(tools) > 1:
         raise ValueError("export: a part belongs to one tool; name it with --tool")
-    if part is not None and not part.replace("-", "").replace("_", "").isalnum():
-        raise ValueError(f"export: a part is letters, digits, - and _, not {part!r}")
-    files = {f"{design.name}.v": emit_verilog(design)}
-    top = design.name
-    if not design.latency:
-        top = wrapper_name(design)
-        files[f"{top}.v"] = registered_wrapper(design)
-    sources = list(files)
-    chosen = [TOOLS[name] for name in tools]
-    for tool in chosen:
-        files[f"{top}.{tool.suffix}"] = tool.constraints(period_ns)
-    files[f"{design.name}.core"] = _core(design.name, top, sources, chosen, part)
+    parts = {tool: tool.check_part(tool.part if part is None else part) for tool in map(TOOLS.__getitem__, tools)}
+
+    top, ports, wrapper = _top(design)
+    registers = _registers(design)
+    files = {f"rtl/{design.name}.v": emit_verilog(design)}
+    kinds = {f"rtl/{design.name}.v": "the unit"}
+    if wrapper:
+        around = "the ports of block designs" if registers else "a register at each port"
+        files[f"rtl/{top}.v"], kinds[f"rtl/{top}.v"] = wrapper, f"around it, with {around}"
+    sources, projects = list(files), {}
+    if registers:
+        header = f"software/{design.name}.h"
+        files[header], kinds[header] = register_header("posit_gemm", design.name, registers), "its registers in C"
+    for tool, each in parts.items():
+        texts, project = _own_files(tool, design.name, ports, period_ns)
+        paths = dict.fromkeys((f"../{source}" for source in sources), "verilogSource") | project
+        texts |= project_scripts(tool, design.name, top, paths, each)
+        files |= {f"{tool.name}/{name}": text for name, text in texts.items()}
+        kinds[f"{tool.name}/"] = f"constraints of the clock, and scripts that make a project for {tool.title}"
+        projects[tool] = {f"{tool.name}/{name}": kind for name, kind in project.items()}
+    files[f"{design.name}.core"] = fusesoc_core(design.name, design.unit.summary, top, sources, projects, parts)
+    kinds[f"{design.name}.core"] = "all of it for FuseSoC"
+    files["README.md"] = export_readme(design, top, ports, kinds, parts, period_ns, registers)
     return files
 
 
-def _core(name: str, top: str, sources: list[str], tools: list[ExportTool], part: str | None) -> str:
-    lines = ["CAPI=2:", f"name: positcore::{name}:{__version__}", "filesets:", "  rtl:"]
-    lines += [f"    files: [{', '.join(sources)}]", "    file_type: verilogSource"]
-    for tool in tools:
-        lines += [f"  {tool.name}:", f"    files: [{top}.{tool.suffix}]", f"    file_type: {tool.file_type}"]
-    lines += ["targets:", "  lint:", "    default_tool: verilator", "    filesets: [rtl]", f"    toplevel: {top}"]
-    lines += ["    tools:", "      verilator:", "        mode: lint-only"]
-    for tool in tools:
-        lines += [f"  {tool.name}:", f"    default_tool: {tool.name}", f"    filesets: [rtl, {tool.name}]"]
-        lines += [f"    toplevel: {top}", "    tools:", f"      {tool.name}:"]
-        lines += [f'        {key}: "{value}"' for key, value in tool.options(part or tool.part).items()]
-    return "\n".join(lines) + "\n"
+def _own_files(
+    tool: VendorTool, name: str, ports: tuple[Port, ...], period_ns: float
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What we write for a project of the tool, whose clock is the first port: texts and kinds by the files' names."""
+    constraints = f"{name}.{tool.suffix}"
+    texts, kinds = {constraints: tool.constraints(ports[0].name, period_ns)}, {constraints: tool.file_type}
+    if tool.hook:
+        texts[tool.hook], kinds[tool.hook] = tool.hook_script(ports[0].name, ports), "tclSource"
+    return texts, kinds
+
+
+def top_module(design: Design) -> str:
+    """The name of the top module that a design is exported with."""
+    return _top(design)[0]
+
+
+def _top(design: Design) -> tuple[str, tuple[Port, ...], str]:
+    """The top module, its ports, the clock first, and its Verilog, if it is another one than the unit's."""
+    if design.unit.kind == "bus":
+        return block_design_name(design), block_design_ports(design), block_design_wrapper(design)
+    if not design.latency:
+        return wrapper_name(design), (Port("clk", "input", 1), *unit_ports(design)), registered_wrapper(design)
+    return design.name, (*clock_ports(design), *unit_ports(design)), ""
+
+
+def _registers(design: Design) -> tuple[Register, ...]:
+    if design.rows is None or design.columns is None or design.depth is None:
+        return ()
+    return gemm_registers(design.spec, rows=design.rows, columns=design.columns, depth=design.depth)
 
 
 def write_export(files: dict[str, str], folder: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -103,13 +107,16 @@ def write_export(files: dict[str, str], folder: str | os.PathLike[str], *, force
 
     Raises
     ------
+    NotADirectoryError
+        If the folder is a file.
     FileExistsError
         If something else lies in the folder, unless `force`.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"export: {folder} is a file; name a folder")
-    others = sorted({entry.name for entry in target.iterdir()} - set(files)) if target.exists() else []
+    present = (path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
+    others = sorted(set(present) - set(files))
     if others and not force:
         raise FileExistsError(f"export: {folder} holds {others[0]}, not of this export; name another or add --force")
 
@@ -117,7 +124,8 @@ def write_export(files: dict[str, str], folder: str | os.PathLike[str], *, force
         if target.exists():
             shutil.copytree(target, made, symlinks=True, dirs_exist_ok=True)
         for name, text in files.items():
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).write_text(text, encoding="utf-8")
 
     replace_folder(target, fill)
-    return Path(folder)
+    return target

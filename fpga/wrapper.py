@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from positcore.hw.emit import clock_ports, unit_ports
+from positcore.hw.emit import clock_ports, declarations, instance, module_header, unit_ports
 from positcore.hw.units import Design
+from positcore.version import __version__
 
 __all__ = ["registered_wrapper", "wrapper_bits", "wrapper_name"]
 
@@ -24,25 +25,33 @@ def registered_wrapper(design: Design) -> str:
     It is for measuring only: a stream's handshake does not survive registers in both of its directions.
     """
     ports = unit_ports(design)
-    reset = [port.name for port in clock_ports(design) if port.name == "rst"]
-    names = ["clk", *reset, *(port.name for port in ports)]
-    lines = [f"module {wrapper_name(design)}({', '.join(names)});", "  input clk;", *(f"  input {n};" for n in reset)]
-    loads, pins = [], [f".{port.name}({port.name})" for port in clock_ports(design)]
-    for port in ports:
-        span = f"[{port.width - 1}:0]"
-        if port.direction == "input":
-            lines += [f"  input {span} {port.name};", f"  reg {span} {port.name}_held;"]
-            loads.append(f"    {port.name}_held <= {port.name};")
-            pins.append(f".{port.name}({port.name}_held)")
-        else:
-            lines += [f"  output reg {span} {port.name};", f"  wire {span} {port.name}_made;"]
-            loads.append(f"    {port.name} <= {port.name}_made;")
-            pins.append(f".{port.name}({port.name}_made)")
-    lines += [
-        f"  {design.name} unit({', '.join(pins)});",
-        "  always @(posedge clk) begin",
-        *loads,
-        "  end",
-        "endmodule",
-    ]
-    return "\n".join(lines) + "\n"
+    inputs = [port for port in ports if port.direction == "input"]
+    outputs = [port for port in ports if port.direction == "output"]
+    clocks = clock_ports(design)[1:]  # rst, where there is one
+    names = ["clk", *(port.name for port in (*clocks, *ports))]
+    facts = {"spec": design.spec_text, "made by": f"positcore {__version__}"}
+    head = module_header(wrapper_name(design), f"{design.name} with a register at every port", facts, names, alone=True)
+    kinds = {"input": "input  wire", "output": "output reg "}
+    clk = ("input  wire", ports[0]._replace(name="clk", width=1))
+    declared = declarations([clk, *((kinds[port.direction], port) for port in (*clocks, *ports))])
+    held = [("reg ", port._replace(name=f"{port.name}_held")) for port in inputs]
+    made = [("wire", port._replace(name=f"{port.name}_made")) for port in outputs]
+    pins = {port.name: port.name for port in clock_ports(design)}
+    pins |= {port.name: f"{port.name}_{'held' if port.direction == 'input' else 'made'}" for port in ports}
+    return head + "\n".join(
+        [
+            f"module {wrapper_name(design)} (",
+            ",\n".join(f"  {line}" for line in declared),
+            ");",
+            *(f"  {line};" for line in declarations([*held, *made])),
+            "",
+            *(f"  {line}" for line in instance(design.name, pins).splitlines()),
+            "",
+            "  always @(posedge clk) begin",
+            *(f"    {port.name}_held <= {port.name};" for port in inputs),
+            *(f"    {port.name} <= {port.name}_made;" for port in outputs),
+            "  end",
+            "endmodule",
+            "",
+        ]
+    )

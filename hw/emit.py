@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +23,8 @@ from positcore.hw.yosys import without_processes
 from positcore.version import __version__
 
 __all__ = [
-    "FlatUnit", "Port", "clock_ports", "design_parts", "emit_modules", "emit_rtlil", "emit_verilog",
-    "instance_template", "module_header", "unit_ports", "write_verilog",
+    "FlatUnit", "Port", "clock_ports", "declarations", "design_parts", "emit_modules", "emit_rtlil", "emit_verilog",
+    "instance", "instance_template", "module_header", "unit_ports", "write_verilog",
 ]  # fmt: skip
 
 
@@ -190,13 +190,23 @@ def instance_template(design: Design) -> str:
 
 
 def _template(design: Design, ports: tuple[Port, ...]) -> str:
-    return _instance(design.name, [port.name for port in (*clock_ports(design), *ports)])
+    return instance(design.name, {port.name: port.name for port in (*clock_ports(design), *ports)})
 
 
-def _instance(module: str, names: Sequence[str]) -> str:
-    width = max(map(len, names))
-    pins = ",\n".join(f"  .{name:{width}s} ({name})" for name in names)
-    return f"{module} unit (\n{pins}\n);\n"
+def instance(module: str, pins: Mapping[str, str]) -> str:
+    """The instance `unit` of a module, with what is at each of its pins."""
+    width = max(map(len, pins))
+    lines = ",\n".join(f"  .{name:{width}s} ({value})" for name, value in pins.items())
+    return f"{module} unit (\n{lines}\n);\n"
+
+
+def declarations(wires: Iterable[tuple[str, Port]]) -> list[str]:
+    """What declares ports or wires, each behind its words such as "output wire", with ranges and names in columns."""
+    rows = [(words, f"[{port.width - 1}:0]" if port.width > 1 else "", port.name) for words, port in wires]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [
+        f"{words:{first}} {span + ' ' if second else '':{second + bool(second)}}{name}" for words, span, name in rows
+    ]
 
 
 def _header(design: Design, ports: tuple[Port, ...]) -> str:
@@ -212,12 +222,20 @@ def _header(design: Design, ports: tuple[Port, ...]) -> str:
     )
 
 
-def module_header(module: str, summary: str, facts: Mapping[str, str], ports: Sequence[str]) -> str:
-    """The comment at the head of a text: what the module is, facts by their names, and how it is instantiated."""
+def module_header(
+    module: str, summary: str, facts: Mapping[str, str], ports: Sequence[str], *, alone: bool = False
+) -> str:
+    """The comment at the head of a text: what the module is, facts by their names, and how it is instantiated.
+
+    `alone` says that no other module is in the text.
+    """
+    template = instance(module, dict(zip(ports, ports, strict=True)))
     lines = [f"{module}: {summary}", *(f"{name + ':':9} {value}" for name, value in facts.items())]
-    lines += ["", "Instance:", *(f"  {line}" for line in _instance(module, ports).splitlines())]
+    lines += ["", "Instance:", *(f"  {line}" for line in template.splitlines())]
     text = "".join(f"// {line}".rstrip() + "\n" for line in lines).replace("→", "->").replace("×", "x")
-    return f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
+    return (
+        f"{text}\n" if alone else f"{text}\n/* verilator lint_off DECLFILENAME */  // several modules in one file\n\n"
+    )
 
 
 def _plain_names(text: str) -> str:

@@ -90,7 +90,7 @@ def _extra_line(command: str | None) -> str:
         "formal": "fpga",
         "synth": "fpga",
         "build": "fpga",
-        "export": "hw",
+        "export": "export",
         "train": "nn",
         "quantize": "nn",
     }

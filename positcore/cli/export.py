@@ -23,11 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folder, and say what is in it."""
-    from positcore.fpga.export import TOOLS, export_files, write_export
+    """Write the folder, and say what is its top module."""
+    from positcore.fpga.export import TOOLS, export_files, top_module, write_export
 
     tools = tuple(TOOLS) if args.tool == "all" else (args.tool,)
-    files = export_files(design_of(args, dsp=args.dsp), tools, part=args.part, period_ns=args.period)
+    design = design_of(args, dsp=args.dsp)
+    files = export_files(design, tools, part=args.part, period_ns=args.period)
     folder = write_export(files, args.output, force=args.force)
-    print(f"{folder}: {', '.join(files)}")
+    print(f"{folder}: {top_module(design)} for {', '.join(tools)}; see README.md")
     return 0

@@ -77,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     design = design_of(args, dsp=args.dsp)
     if args.bench is not None:
         return run_verify_bench(args, design)
-    if args.packets is not None:
-        raise ValueError("verify: --packets is of a bench; add --bench icarus, or drop it")
+    for option, given in (("--packets", args.packets is not None), ("--block-design", args.block_design)):
+        if given:
+            raise ValueError(f"verify: {option} is of a bench; add --bench icarus, or drop it")
     with tqdm(desc=str(design), unit=" vectors", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -18,6 +18,10 @@ def add_bench(parser: argparse.ArgumentParser, how: Any) -> None:
         help="units with a handshake: a cocotb bench of the Verilog text, with stalls, in icarus or verilator",
     )  # fmt: skip
     parser.add_argument(
+        "--block-design", action="store_true",
+        help="gemm, with --bench: within the module that export puts around it for block designs",
+    )  # fmt: skip
+    parser.add_argument(
         "--packets", type=int, metavar="N",
         help="of a bench: dot products or bursts (200), of gemm matrix products (24)",
     )  # fmt: skip
@@ -29,7 +33,8 @@ def run_verify_bench(args: argparse.Namespace, design: Design) -> int:
 
     report = run_bench(
         design.spec, unit=design.unit.name, stages=design.stages, packets=args.packets, seed=args.seed,
-        simulator=args.bench, waveforms=args.waveforms, **design.options, **design.choices,
+        simulator=args.bench, waveforms=args.waveforms, block_design=args.block_design,
+        **design.options, **design.choices,
     )  # fmt: skip
     print(report.json() if args.json else report)
     return 0

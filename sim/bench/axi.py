@@ -10,13 +10,14 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeout
+from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, Timer, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from positcore.sim.bench.coverage import Coverage
 
 __all__ = ["products"]
 
+_PERIOD = 2000  # picoseconds
 _PATIENCE = 20  # microseconds for a job, 500 cycles each
 
 
@@ -62,10 +63,14 @@ class Bench:
         self.dut, self.plan = dut, plan
         self.rng = random.Random(plan["seed"])
         self.coverage = Coverage(plan["groups"])
-        self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-        self.a = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_a"), dut.clk, dut.rst)
-        self.b = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_b"), dut.clk, dut.rst)
-        self.c = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis_c"), dut.clk, dut.rst)
+        ports = plan["ports"]
+        self.low: bool = ports["low"]
+        self.clock, self.reset_port = getattr(dut, ports["clock"]), getattr(dut, ports["reset"])
+        common = self.clock, self.reset_port, not self.low
+        self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, ports["registers"]), *common)
+        self.a = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_a"), *common)
+        self.b = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_b"), *common)
+        self.c = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis_c"), *common)
         channels = (
             self.a, self.b, self.c, self.bus.write_if.aw_channel, self.bus.write_if.w_channel,
             self.bus.write_if.b_channel, self.bus.read_if.ar_channel, self.bus.read_if.r_channel,
@@ -74,6 +79,14 @@ class Bench:
         self.monitors = {
             name: StreamMonitor(dut, name, prefix, self.coverage) for name, prefix in plan["streams"].items()
         }
+        self._handshakes = [
+            getattr(dut, f"{prefix}_{signal}")
+            for prefix, signals in (
+                (ports["registers"], ("awready", "wready", "bvalid", "arready", "rvalid")),
+                ("s_axis_a", ("tready",)), ("s_axis_b", ("tready",)), ("m_axis_c", ("tvalid",)),
+            )
+            for signal in signals
+        ]  # fmt: skip
         self.cycles = self.resets = 0
         self.fault: GemmFaultError | None = None
         self._settled = 0
@@ -81,9 +94,9 @@ class Bench:
     async def watch(self) -> None:
         """Let the monitors see each cycle; the first fault is kept."""
         while self.fault is None:
-            await RisingEdge(self.dut.clk)
+            await RisingEdge(self.clock)
             self.cycles += 1
-            if self._settled or int(self.dut.rst.value):
+            if self._settled or bool(int(self.reset_port.value)) != self.low:
                 self._settled = max(0, self._settled - 1)
                 for monitor in self.monitors.values():
                     monitor.reset()
@@ -95,11 +108,22 @@ class Bench:
                 self.fault = error
 
     async def reset(self) -> None:
-        """Hold reset for a few cycles."""
-        self.dut.rst.value = 1
-        await ClockCycles(self.dut.clk, 3)
-        self.dut.rst.value = 0
-        await ClockCycles(self.dut.clk, 2)
+        """Hold reset for a few cycles.
+
+        Where it is active low, as AXI has it, it begins at any moment, and all that is said to be valid or ready must
+        go with it; masters may go on in the next cycle.
+        """
+        if self.low:
+            await Timer(self.rng.randrange(1, _PERIOD), "ps")
+        self.reset_port.value = int(not self.low)
+        if self.low:
+            await Timer(1, "ps")
+            for handshake in self._handshakes:
+                if int(handshake.value):
+                    raise GemmFaultError(f"{handshake._name} is 1 during a reset")
+        await ClockCycles(self.clock, 3)
+        self.reset_port.value = int(self.low)
+        await ClockCycles(self.clock, self.rng.randint(1, 3) if self.low else 2)
 
     def pace(self) -> None:
         """Let each channel pause in a share of the cycles of its own from now on."""
@@ -158,9 +182,10 @@ class Bench:
 async def products(dut: Any) -> None:
     """Do every job of the plan, break some off by a reset of either kind, and tell what comes out."""
     plan = json.loads(Path("plan.json").read_text())
-    dut.clk.value = 0
-    Clock(dut.clk, 2, "ns").start()
     bench = Bench(dut, plan)
+    bench.clock.value, bench.reset_port.value = 0, int(not bench.low)
+    await Timer(1, "ps")
+    Clock(bench.clock, _PERIOD, "ps").start()
     results: dict[int, str] = {}
     fault = ""
     try:
@@ -207,7 +232,7 @@ async def _run(bench: Bench, results: dict[int, str]) -> None:
             raise GemmFaultError(f"job {number}: results came, but it is not done")
         if (tiles := await bench.read(plan["tiles"])) != job["tiles"]:
             raise GemmFaultError(f"job {number}: {tiles} tiles counted, not {job['tiles']}")
-    await ClockCycles(bench.dut.clk, 20)
+    await ClockCycles(bench.clock, 20)
     if not bench.c.empty():
         raise GemmFaultError("a result more than asked for")
 
@@ -232,7 +257,7 @@ async def _do(bench: Bench, job: dict[str, Any], following: dict[str, Any] | Non
     if job["reset"]:
         stream = "c" if job["reset"].endswith("results") else "a"
         while bench.c.empty():
-            await RisingEdge(bench.dut.clk)
+            await RisingEdge(bench.clock)
             if bench.monitors[stream].beats:
                 await bench.break_off(job["reset"])
                 return None

@@ -15,11 +15,14 @@ from positcore.hw.gemm_registers import gemm_registers
 from positcore.hw.registers import Kind
 from positcore.hw.units import Design
 
-__all__ = ["Product", "check_products", "product_plan", "random_products"]
+__all__ = ["BARE", "BLOCK_DESIGN", "Product", "check_products", "product_plan", "random_products"]
 
 CHANNELS = ("a", "b", "c", "aw", "w", "b response", "ar", "r")
 SHARES = {"never": 0.0, "at times": 0.4, "mostly": 0.8}
 STREAMS = {"a": "s_axis_a", "b": "s_axis_b", "c": "m_axis_c"}
+# The ports that the streams do not have, and whether reset is active low and may begin between clock edges.
+BARE = {"clock": "clk", "reset": "rst", "registers": "s_axil", "low": False}
+BLOCK_DESIGN = {"clock": "aclk", "reset": "aresetn", "registers": "s_axi", "low": True}  # `hw.block_design`
 HANDSHAKES = ("idle", "awaited", "waiting", "taken")
 RESETS = tuple(
     f"by {how}, {where}" for how in ("reset", "register")
@@ -68,7 +71,7 @@ def random_products(design: Design, count: int, seed: int) -> list[Product]:
     return products
 
 
-def product_plan(design: Design, products: list[Product], seed: int) -> dict[str, Any]:
+def product_plan(design: Design, products: list[Product], seed: int, ports: Mapping[str, Any] = BARE) -> dict[str, Any]:
     """The plan of a bench, as JSON takes it; every third product from the second on is broken off by a reset."""
     assert design.rows is not None
     assert design.columns is not None
@@ -79,7 +82,7 @@ def product_plan(design: Design, products: list[Product], seed: int) -> dict[str
     biases = ["none", "one a row", "one for all"] + ["one a column"] * (design.spec.a == design.spec.b)
     tiles = ("one", "several")
     return {
-        "seed": seed,
+        "seed": seed, "ports": dict(ports),
         "constants": [(r.address, r.value) for r in table if r.kind is Kind.CONSTANT],
         "nowhere": table[-1].address + 4,
         "control": control.address, "start": control.mask("start"), "reset": control.mask("reset"),

@@ -11,11 +11,12 @@ from typing import Any
 from positcore.errors import MismatchError
 from positcore.files import write_aside
 from positcore.format import PositFormat
+from positcore.hw.block_design import block_design_name, block_design_wrapper
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import UNITS, Design
 from positcore.mac import MacSpec
 from positcore.sim.bench.coverage import Coverage
-from positcore.sim.bench.products import check_products, product_plan, random_products
+from positcore.sim.bench.products import BARE, BLOCK_DESIGN, check_products, product_plan, random_products
 from positcore.sim.bench.simulators import Simulator, find_simulator
 from positcore.sim.bench.stream_plan import stream_plan
 
@@ -88,6 +89,7 @@ def run_bench(
     simulator: str | None = None,
     verilog: str | None = None,
     waveforms: Path | str | None = None,
+    block_design: bool = False,
     **options: Any,
 ) -> BenchReport:
     """Drive a unit with pauses on all sides and resets in mid-stream, and compare every result with the golden model.
@@ -108,6 +110,8 @@ def run_bench(
         The text to run in place of the one emitted for the design.
     waveforms : path, optional
         The folder for the waveform of a failure; none is written unless told.
+    block_design : bool
+        Of the gemm: within the module that `positcore export` puts around it for block designs.
     **options
         The unit's own, as for `Design`.
 
@@ -116,7 +120,7 @@ def run_bench(
     MismatchError
         If a result is wrong, lost, doubled, or changes while it waits; a register is wrong; or nothing was compared.
     ValueError
-        If the unit has no handshake, the simulator is unknown, or there is nothing to send.
+        If the unit has no handshake or no block design, the simulator is unknown, or there is nothing to send.
     MissingToolError
         If the simulator, cocotb or cocotbext-axi is not there.
     """
@@ -125,19 +129,24 @@ def run_bench(
         streaming = ", ".join(name for name, each in UNITS.items() if each.streaming)
         raise ValueError(f"bench: {unit} has no handshake; the units that have one are {streaming}; use verify")
     bus = design.unit.kind == "bus"
+    if block_design and not bus:
+        raise ValueError(f"bench: there is no block design of {unit}; gemm has one")
     if packets is None:
         packets = DEFAULT_PRODUCTS if bus else DEFAULT_PACKETS
     if isinstance(packets, bool) or not isinstance(packets, int) or packets < 1:
         raise ValueError(f"bench: packets must be a positive integer, not {packets!r}: nothing would be checked")
     runner = find_simulator(simulator, axi=bus)
     products = random_products(design, packets, seed) if bus else []
-    plan = product_plan(design, products, seed) if bus else stream_plan(design, packets, seed)
+    ports = BLOCK_DESIGN if block_design else BARE
+    plan = product_plan(design, products, seed, ports) if bus else stream_plan(design, packets, seed)
+    top = block_design_name(design) if block_design else design.name
+    wrapper = block_design_wrapper(design) if block_design else ""
     side = f"positcore.sim.bench.{'axi' if bus else 'streams'}"
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
         folder = Path(name)
-        (folder / "unit.v").write_text(verilog or emit_verilog(design))
+        (folder / "unit.v").write_text(verilog or emit_verilog(design) + wrapper)
         (folder / "plan.json").write_text(json.dumps(plan))
-        found = _run(runner, folder, design.name, side)
+        found = _run(runner, folder, top, side)
         try:
             if found["fault"]:
                 raise MismatchError(found["fault"])
@@ -145,10 +154,11 @@ def run_bench(
             if not results:
                 raise MismatchError("the bench compared nothing")
         except MismatchError as error:
-            path = _waveform(runner, folder, design.name, side, Path(waveforms)) if waveforms is not None else None
+            path = _waveform(runner, folder, top, side, Path(waveforms)) if waveforms is not None else None
             shown = f"; waveform: {path}" if path else ""
             command = design.command.replace("generate", "verify", 1)
-            again = f"{command} --bench {runner.name} --packets {packets} --seed {seed}"
+            inside = " --block-design" if block_design else ""
+            again = f"{command} --bench {runner.name}{inside} --packets {packets} --seed {seed}"
             raise MismatchError(f"{design}: {error}{shown}; again: {again}") from None
     return BenchReport(
         unit, design.spec_text, stages, f"{runner.version}", seed, packets, results, found["resets"],

@@ -194,6 +194,10 @@ def test_bench_usage(capsys):
     assert err.startswith("positcore: bench: add has no handshake; the units that have one are ")
     status, _, err = run(capsys, "mac", "--format", "6,1", "--packets", "3")
     assert (status, err) == (2, "positcore: verify: --packets is of a bench; add --bench icarus, or drop it\n")
+    status, _, err = run(capsys, "gemm", "--format", "6,1", "--rows", "2", "--columns", "2", "--block-design")
+    assert (status, err) == (2, "positcore: verify: --block-design is of a bench; add --bench icarus, or drop it\n")
+    status, _, err = run(capsys, "mac", "--format", "6,1", "--bench", "icarus", "--block-design")
+    assert (status, err) == (2, "positcore: bench: there is no block design of mac; gemm has one\n")
 
 
 def test_bench_that_fails(capsys, monkeypatch, tmp_path):

@@ -14,19 +14,30 @@ F = pc.PositFormat(8, 2)
 
 def test_registers_on_every_port():
     design = Design.of("mul", F, stages=1)
+    text = registered_wrapper(design)
+    assert text.startswith("// posit_mul_8_2_s1_registered: posit_mul_8_2_s1 with a register at every port")
     assert (
-        registered_wrapper(design)
+        text[text.index("\nmodule ") + 1 :]
         == """\
-module posit_mul_8_2_s1_registered(clk, rst, a, b, code);
-  input clk;
-  input rst;
-  input [7:0] a;
-  reg [7:0] a_held;
-  input [7:0] b;
-  reg [7:0] b_held;
-  output reg [7:0] code;
+module posit_mul_8_2_s1_registered (
+  input  wire       clk,
+  input  wire       rst,
+  input  wire [7:0] a,
+  input  wire [7:0] b,
+  output reg  [7:0] code
+);
+  reg  [7:0] a_held;
+  reg  [7:0] b_held;
   wire [7:0] code_made;
-  posit_mul_8_2_s1 unit(.clk(clk), .rst(rst), .a(a_held), .b(b_held), .code(code_made));
+
+  posit_mul_8_2_s1 unit (
+    .clk  (clk),
+    .rst  (rst),
+    .a    (a_held),
+    .b    (b_held),
+    .code (code_made)
+  );
+
   always @(posedge clk) begin
     a_held <= a;
     b_held <= b;

@@ -3,6 +3,7 @@
 import pytest
 
 import positcore as pc
+from positcore.hw.block_design import block_design_wrapper
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
 from positcore.sim.bench.run import run_bench
@@ -81,9 +82,53 @@ def test_other_designs(spec, seed):
     assert run_bench(spec, **sizes, packets=60, seed=seed).resets == 20
 
 
+def test_within_the_block_design():
+    """Resets begin between clock edges, and masters go on in the first cycle after them."""
+    report = run_bench(SPEC, **SMALL, packets=18, seed=0, block_design=True)
+    assert report.results > 100
+    assert report.resets == 6
+    assert not [hole for hole in report.holes if not hole.startswith(("pauses", "bias"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_within_the_block_design_all_bins(simulator):
+    report = run_bench(SPEC, **SMALL, packets=90, seed=3, simulator=simulator, block_design=True)
+    assert report.resets == 30
+    assert report.holes == []
+
+
+RESET_FAULTS = {
+    "an address is taken in reset": (
+        "assign s_axi_awready = unit_s_axil_awready & run;",
+        " & run",
+        "s_axi_awready is 1",
+    ),
+    "a result stands in reset": (
+        "assign m_axis_c_tvalid = unit_m_axis_c_tvalid & run;",
+        " & run",
+        "m_axis_c_tvalid is 1",
+    ),
+    "reset waits for the clock": ("@(posedge aclk or negedge aresetn)", " or negedge aresetn", "is 1 during a reset"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", RESET_FAULTS)
+def test_planted_faults_of_the_block_design(text, what):
+    line, dropped, message = RESET_FAULTS[what]
+    wrapper = block_design_wrapper(DESIGN)
+    assert line in wrapper
+    faulty = text + wrapper.replace(line, line.replace(dropped, ""))
+    with pytest.raises(pc.MismatchError, match=f"{message}.*--bench icarus --block-design --packets 18"):
+        run_bench(SPEC, **SMALL, packets=18, verilog=faulty, block_design=True)
+
+
 def test_nothing_to_check():
     with pytest.raises(ValueError, match="packets must be a positive integer, not 0: nothing would be checked"):
         run_bench(SPEC, **SMALL, packets=0)
+    with pytest.raises(ValueError, match="bench: there is no block design of mac; gemm has one"):
+        run_bench(SPEC, unit="mac", block_design=True)
     with pytest.raises(pc.MismatchError, match="no outcome"):
         run_bench(SPEC, **SMALL, packets=1, verilog="module")
 
