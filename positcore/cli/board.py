@@ -119,7 +119,7 @@ def _simulate(args: argparse.Namespace) -> int:
     print(f"compiling {design.name}, if it was not yet; that takes minutes", file=sys.stderr, flush=True)
     with VirtualBoard(design) as virtual:
         place = f"{virtual.port}@{design.baud:.0f}"
-        print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], in simulation until Ctrl-C")
+        print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], in simulation; Ctrl-C ends it")
         print(f"use it: POSITCORE_BOARD={place} positcore board selftest", flush=True)
         try:
             while True:
