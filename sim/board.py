@@ -82,7 +82,7 @@ def _library(board: BoardDesign, alter: Alter | None) -> ctypes.CDLL:
     """The compiled circuit: elaborating it alone takes seconds, and circuits of one board share it."""
     flat = FlatUnit(GemmBoard(board))
     rtlil = emit_rtlil(flat, "unit", flat.signals)
-    library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O1")
+    library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O2")
     library.create.restype = ctypes.c_void_p
     library.destroy.argtypes = [ctypes.c_void_p]
     library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]
