@@ -25,7 +25,7 @@ COMMANDS = {
     "build": "build the bitstream of a board, with tools from pip alone",
     "board": "use a board at a serial port: list, info, selftest; or simulate one",
     "train": "train a network in posit arithmetic",
-    "prove": "train some steps on the simulated RTL alone, and compare every bit with the golden model",
+    "prove": "run a network on simulated RTL or a board, and compare every bit with the golden model",
     "quantize": "test a network that was trained in float, in posit arithmetic",
     "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
 }
