@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 from positcore.hw.emit import FlatUnit, emit_modules, module_header
 from positcore.hw.gemm import Gemm
 from positcore.hw.link import Link
-from positcore.hw.link_protocol import board_registers
-from positcore.hw.uart import UartReceiver, UartTransmitter, check_clocks_per_bit
+from positcore.hw.link_protocol import DEFAULT_BAUD, board_registers
+from positcore.hw.uart import LEAST_CLOCKS, UartReceiver, UartTransmitter, check_clocks_per_bit
 from positcore.hw.units import Design
 from positcore.version import __version__
 
@@ -33,7 +33,7 @@ class BoardDesign:
     board : str
         Its name: at least one letter, ASCII.
     clock_hz : int
-        Of the gemm and the link.
+        Of the gemm and the link. With the default of both there are `DEFAULT_BAUD` bits a second on the wire.
     clocks_per_bit : int
         Of the UART, 8..65535.
 
@@ -45,8 +45,8 @@ class BoardDesign:
 
     design: Design
     board: str = "virtual"
-    clock_hz: int = 1_000_000
-    clocks_per_bit: int = 8
+    clock_hz: int = LEAST_CLOCKS * DEFAULT_BAUD
+    clocks_per_bit: int = LEAST_CLOCKS
 
     def __post_init__(self) -> None:
         if not isinstance(self.design, Design) or self.design.unit.name != "gemm":

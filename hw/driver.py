@@ -64,6 +64,11 @@ class GemmJob:
         return _bytes(self.b)
 
     @property
+    def traffic(self) -> int:
+        """How many bytes go out and come back."""
+        return self.a.nbytes + self.b.nbytes + self.size
+
+    @property
     def size(self) -> int:
         """How many bytes come back."""
         rows, columns = self.a.shape[1], self.b.shape[1]
@@ -218,12 +223,14 @@ class GemmDriver:
     def matmul(self, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None) -> NDArray[np.unsignedinteger]:
         """A·B + bias, codes in, codes out; parameters and errors as of `plan`.
 
+        Where A and B are of one format, Bᵀ·Aᵀ is computed if that moves fewer bytes: the same sums.
+
         Raises
         ------
         RuntimeError
             If the device rejects the job, or is not done when the results are there.
         """
-        job = plan(self.spec, a, b, bias, rows=self.rows, columns=self.columns, depth=self.depth)
+        job, turned = self._shorter_plan(a, b, bias)
         for register, word in job.settings.items():
             self.write(register, word)
         self.command("start")
@@ -232,7 +239,17 @@ class GemmDriver:
         got = self._device.exchange(job.bytes_a, job.bytes_b, job.size)
         if not self.status("done"):
             raise RuntimeError("GemmDriver: the gemm is not done, although all results came; reset it")
-        return job.product(got)
+        return job.product(got).T if turned else job.product(got)
+
+    def _shorter_plan(self, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None) -> tuple[GemmJob, bool]:
+        """The job that moves fewer bytes, and whether it is of the transposed product."""
+        sizes = {"rows": self.rows, "columns": self.columns, "depth": self.depth}
+        job = plan(self.spec, a, b, bias, **sizes)
+        if self.spec.a != self.spec.b:
+            return job, False
+        a, b, bias = check_operands(self.spec, a, b, bias)
+        other = plan(self.spec, b.T, a.T, None if bias is None else np.atleast_2d(bias).T, **sizes)
+        return min(((job, False), (other, True)), key=lambda choice: choice[0].traffic)
 
 
 def _format(word: int) -> PositFormat:

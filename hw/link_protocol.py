@@ -10,11 +10,12 @@ from typing import NamedTuple
 from positcore.hw.registers import Kind, Register
 
 __all__ = [
-    "BOARD_BASE", "CHECK_BYTES", "ESCAPE", "EXCHANGE_HEAD", "FLAG", "FLIP", "GREETING", "HEAD_BYTES", "MAGIC",
-    "MOST_BODY", "MOST_CONTENTS", "MOST_OPERANDS", "MOST_RESULTS", "PATIENCE", "RESPONSE", "TAKEN_HEAD", "VERSION",
-    "Deframer", "Frame", "Operation", "board_registers", "board_word", "frame",
+    "BOARD_BASE", "CHECK_BYTES", "DEFAULT_BAUD", "ESCAPE", "EXCHANGE_HEAD", "FLAG", "FLIP", "GREETING", "HEAD_BYTES",
+    "MAGIC", "MOST_BODY", "MOST_CONTENTS", "MOST_OPERANDS", "MOST_RESULTS", "PATIENCE", "RESPONSE", "TAKEN_HEAD",
+    "VERSION", "Deframer", "Frame", "Operation", "board_registers", "board_word", "frame",
 ]  # fmt: skip
 
+DEFAULT_BAUD = 1_000_000  # of boards and of hosts that are not told
 FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
 HEAD_BYTES = 5  # session, sequence, operation
 CHECK_BYTES = 4

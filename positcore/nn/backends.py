@@ -1,4 +1,4 @@
-"""Where the operations of training run: the golden model, or RTL in simulation. Found by name, loaded on first use."""
+"""Where the operations of training run: the golden model, RTL in simulation, or a board. Loaded on first use."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _golden() -> Backend:
 
 
 def _simulated(machine: str) -> Callable[[], Backend]:
-    """A backend of the class `machine`, "module:name", that runs units on codes."""
+    """A backend of the class `machine`, "module:name", that runs units on codes; `run` may be None."""
     module, _, name = machine.partition(":")
 
     def load() -> Backend:
@@ -165,6 +165,7 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "golden": _golden,
     "rtl": _simulated("positcore.sim.backend:LockstepMachine"),
     "cocotb": _simulated("positcore.sim.cocotb_machine:CocotbMachine"),
+    "board": _simulated("positcore.fpga.board.machine:BoardMachine"),
 }
 _loaded: dict[str, Backend] = {}
 _current = "golden"
@@ -192,8 +193,9 @@ class use_backend:  # noqa: N801 (reads as a verb, like torch.set_grad_enabled)
 
     Parameters
     ----------
-    name : "golden", "rtl" or "cocotb"
-        The golden model; the compiled simulation of the RTL; the emitted Verilog under Icarus, which is slow.
+    name : "golden", "rtl", "cocotb" or "board"
+        The golden model; the compiled simulation of the RTL; the emitted Verilog under Icarus, which is slow; for
+        matrix products the board at the port that $POSITCORE_BOARD names, and the golden model for the rest.
     compare : str, optional
         Another backend that does every operation too. The first code in which their results differ raises a
         `MismatchError`, which names the layer, the operation, the index and the fields of both codes.

@@ -74,7 +74,7 @@ class Proof:
     folder : Path
         Where checkpoint and report go.
     backend : str
-        The simulation.
+        The simulation, or the board.
     compare : bool
         Whether each operation is compared with the golden model as soon as it is done, too. The golden model must run
         for that, so nothing is barred.
@@ -82,7 +82,7 @@ class Proof:
     Raises
     ------
     ValueError
-        If the recipe is of float32, or the backend is the golden model or unknown.
+        If the recipe is of float32, the backend is the golden model or unknown, or a board without `compare`.
     """
 
     def __init__(
@@ -91,8 +91,13 @@ class Proof:
         if recipe.policy == "float32":
             raise ValueError("Proof: float32 has no hardware here; give a policy such as O12-L12-FBG8q")
         if backend == "golden" or backend not in BACKENDS:
-            simulations = ", ".join(name for name in BACKENDS if name != "golden")
-            raise ValueError(f"Proof: backend must be a simulation ({simulations}), not {backend!r}")
+            others = ", ".join(name for name in BACKENDS if name != "golden")
+            raise ValueError(f"Proof: backend must be one of {others}, not {backend!r}")
+        if backend == "board" and not compare:
+            raise ValueError(
+                "Proof: a board has no units for elements, which are the golden model's, so that it cannot be barred; "
+                "compare each operation (--compare)"
+            )
         self.recipe, self.folder, self.backend, self.compare = recipe, folder, backend, compare
         self.golden = Trainer(recipe, train, test)
         self.simulated = Trainer(recipe, train, test, audited=True)

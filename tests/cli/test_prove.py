@@ -61,8 +61,13 @@ def test_a_difference_is_exit_status_1(tmp_path, capsys, monkeypatch):
     [
         (["--steps", "0"], "prove: --steps must be at least 1, not 0"),
         (["--threads", "0"], "prove: --threads must be at least 1, not 0"),
-        (["--backend", "golden"], "backend must be a simulation (rtl, cocotb), not 'golden'"),
+        (["--backend", "golden"], "backend must be one of rtl, cocotb, board, not 'golden'"),
+        (["--backend", "board"], "so that it cannot be barred; compare each operation (--compare)"),
         (["--policy", "float32"], "float32 has no hardware here"),
+        (["--images", "5:5"], "images 5:5 are not among the 2000 of"),
+        (["--images", "5", "--policy", "float32"], "InferenceProof: float32 has no hardware here"),
+        (["--images", "5", "--backend", "golden"], "InferenceProof: backend must be one of rtl, cocotb, board, not"),
+        (["--weights", "x.pt"], "prove: --weights is of --images; training begins with its own"),
     ],
 )
 def test_wrong_options(tmp_path, capsys, arguments, message):

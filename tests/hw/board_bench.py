@@ -2,11 +2,18 @@
 
 import numpy as np
 
+import positcore as pc
+from positcore.hw.board import BoardDesign
 from positcore.hw.link_protocol import Deframer, Operation, frame
+from positcore.hw.units import Design
 from positcore.sim.board import SimulatedBoard
 from positcore.sim.board import wire_levels as bits
 
 CHUNK = 2048
+
+# The board of all tests that need none in particular: its simulation is compiled once.
+SPEC = pc.MacSpec(pc.PositFormat(4, 0), accumulator=pc.Quire(7))
+SMALL = BoardDesign(Design.of("gemm", SPEC, rows=2, columns=3, depth=8), clock_hz=1_000_000)
 
 
 class BoardBench:

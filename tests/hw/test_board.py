@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.hw.board import BoardDesign
 from positcore.hw.driver import GemmDriver
 from positcore.hw.link_protocol import (
     ESCAPE,
@@ -18,17 +17,14 @@ from positcore.hw.link_protocol import (
     Operation,
     frame,
 )
-from positcore.hw.units import Design
-from tests.hw.board_bench import BoardBench, PlainHost, bits
+from tests.hw.board_bench import SMALL, SPEC, BoardBench, PlainHost, bits
 
 pytestmark = pytest.mark.rtl
-
-SPEC = pc.MacSpec(pc.PositFormat(4, 0), accumulator=pc.Quire(7))
 
 
 @pytest.fixture(scope="module")
 def bench():
-    return BoardBench(BoardDesign(Design.of("gemm", SPEC, rows=2, columns=3, depth=8)))
+    return BoardBench(SMALL)
 
 
 @pytest.fixture

@@ -31,9 +31,33 @@ def test_nothing_answers(port):
         SerialLink(port, latency=0.001)
 
 
+def test_what_answers_is_of_another_baud(port, monkeypatch):
+    """Bytes come, but no frames."""
+    monkeypatch.setattr(serial_link.serial.Serial, "read", lambda self, size: b"U")
+    with pytest.raises(BoardError, match=r"what comes from .* at 9600 baud makes no frame; name the baud that the"):
+        SerialLink(port, 9600, latency=0.001)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("[Errno 13] could not open port: [Errno 13] Permission denied: 'x'", "may not be opened; join the group that"),
+        ("Could not exclusively lock port: [Errno 11]", "is in use by another program; end that one"),
+        ("(25, 'Inappropriate ioctl for device')", r"cannot be opened at 1000000 baud \(\(25, 'Inappropriate"),
+    ],
+)
+def test_a_port_that_cannot_be_opened(monkeypatch, said, message):
+    def refuse(*args, **options):
+        raise serial_link.serial.SerialException(said)
+
+    monkeypatch.setattr(serial_link.serial, "Serial", refuse)
+    with pytest.raises(BoardError, match=message):
+        SerialLink("/dev/ttyUSB7")
+
+
 def greeted(monkeypatch, port, greeting):
     monkeypatch.setattr(SerialLink, "request", lambda self, operation, body=b"", tries=0: greeting)
-    return SerialLink(port)
+    return SerialLink(port, latency=0.001)
 
 
 def test_another_device(monkeypatch, port):
@@ -61,7 +85,6 @@ def test_vanished_device(monkeypatch):
 def test_a_lost_session(monkeypatch, port):
     with monkeypatch.context() as patched:
         link = greeted(patched, port, serial_link.GREETING)
-    link.latency, link.baud = 0.001, 10**9
     monkeypatch.setattr(serial_link, "LONGEST_WAIT", 0.001)
     with pytest.raises(SessionLost, match=r"no answer on .* to 8 tries of READ; begin a new session"):
         link.read(0)

@@ -8,22 +8,18 @@ from positcore.fpga.board.host import Board
 from positcore.fpga.board.serial_link import SerialLink
 from positcore.fpga.board.virtual import VirtualBoard
 from positcore.hw import link_protocol
-from positcore.hw.board import BoardDesign
-from positcore.hw.units import Design
 from tests.fpga.board.injector import Injector
+from tests.hw.board_bench import SMALL, SPEC
 
 pytestmark = pytest.mark.rtl
-
-SPEC = pc.MacSpec(pc.PositFormat(4, 0), accumulator=pc.Quire(7))
-DESIGN = BoardDesign(Design.of("gemm", SPEC, rows=2, columns=3, depth=8))
 
 
 def wrong_products(faults, *, rate=0.3, seed=1, most_wrong=None, **injected):
     """Products on a wire with so many faulty frames: those done, and those wrong or failed, `most_wrong` at most."""
     ways = Injector(seed, rate, **injected), Injector(seed + 1, rate, **injected)
     rng, done, wrong = np.random.default_rng(seed), 0, 0
-    with VirtualBoard(DESIGN, to_board=ways[0], to_host=ways[1]) as virtual:  # noqa: SIM117
-        with Board(virtual.port, round(DESIGN.baud), latency=0.05) as board:
+    with VirtualBoard(SMALL, to_board=ways[0], to_host=ways[1]) as virtual:  # noqa: SIM117
+        with Board(virtual.port, round(SMALL.baud), latency=0.05) as board:
             while sum(way.faults for way in ways) < faults:
                 a, b = rng.integers(0, 16, (3, 5)).astype(np.uint8), rng.integers(0, 16, (5, 4)).astype(np.uint8)
                 try:
