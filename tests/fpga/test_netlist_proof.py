@@ -1,5 +1,7 @@
 """Netlists against the Verilog that they are made from, and edits of it that must be found."""
 
+import re
+
 import pytest
 
 import positcore as pc
@@ -11,12 +13,20 @@ pytestmark = pytest.mark.synth
 F4 = pc.PositFormat(4, 0)
 
 
-def test_a_netlist_and_one_of_another_text():
+def test_a_netlist_and_one_of_another_text(tmp_path):
     design = Design.of("neg", F4)
     report = prove_netlist(design)
     assert report.proven == ("the netlist for ecp5 has the outputs of the Verilog",)
-    with pytest.raises(pc.MismatchError, match=r"netlist --target ecp5: an output of code differs at .*; again: "):
-        prove_netlist(design, alter=lambda text: text.replace("code = ", "code = 1 + "))
+    with pytest.raises(
+        pc.MismatchError, match=r"ecp5: an output of code differs in cycle 0; waveform: .*; again"
+    ) as error:
+        prove_netlist(design, alter=lambda text: text.replace("code = ", "code = 1 + "), waveforms=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["posit_neg_4_0_netlist_ecp5.vcd"]
+    got, want, code = map(
+        int, re.search(r"\n  cycle 0: gate_code=(\d+), gold_code=(\d+), in_a=(\d+)$", str(error.value)).groups()
+    )
+    assert want == -code % 16
+    assert got == (want + 1) % 16
 
 
 def test_targets_without_models():
