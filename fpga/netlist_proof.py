@@ -68,7 +68,7 @@ def prove_netlist(
             "design -stash text",
             "design -copy-from text -as gold gold",
             "design -copy-from netlist -as gate gate",
-            f"read_verilog -overwrite {_MODELS[target_name]}",
+            f"read_verilog -defer -overwrite {_MODELS[target_name]}",  # those in use alone: ice40 has a large RAM
             "hierarchy -top gate",
             "proc",
             "flatten gate",
