@@ -119,7 +119,7 @@ def _solve(
             return Verdict(True)
         if "SAT proof finished - model found: FAIL!" in said:
             vcd = Path(name, "trace.vcd").read_text(encoding="utf-8")
-            trace = Trace(_cycles(said, top, {"clk", output}, skip + 1), _from_zero(vcd))
+            trace = Trace(_cycles(said, top, {"clk", "in_clk", output}, skip + 1), _from_zero(vcd))
             return Verdict(False, skip, lambda: trace)
     raise UndecidedError(f"Yosys did not decide: {said.strip()[-800:]}")
 

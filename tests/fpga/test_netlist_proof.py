@@ -37,7 +37,42 @@ def test_targets_without_models():
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["ecp5", "ice40"])
 @pytest.mark.parametrize(
-    ("unit", "stages"), [("add", 0), ("mul", 1), ("compare", 1), ("sqrt", 0), ("div-iterative", 0)]
+    ("unit", "stages"), [("neg", 0), ("add", 0), ("mul", 1), ("compare", 1), ("sqrt", 0), ("div-iterative", 0)]
 )
 def test_netlists(unit, stages, target):
     prove_netlist(Design.of(unit, F4, stages), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+@pytest.mark.parametrize(
+    ("unit", "accumulator", "stages", "lanes"),
+    [
+        ("mac", pc.Quire(1), 2, None),
+        ("mac", pc.Rounded(), 0, None),
+        ("mac", pc.Fused(), 0, None),
+        ("dot", pc.Quire(2), 0, 2),
+        ("dot", pc.Aligned(2, 4), 0, None),
+        ("quire", pc.Quire(1), 0, None),
+    ],
+)
+def test_netlists_that_sum(unit, accumulator, stages, lanes, target):
+    options = {"lanes": lanes} if lanes else {}
+    prove_netlist(Design.of(unit, pc.MacSpec(F4, accumulator=accumulator), stages, **options), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+def test_a_netlist_that_sums_otherwise(target, tmp_path):
+    """A quire that is not cleared: it takes two dot products to see that."""
+    design = Design.of("mac", pc.MacSpec(F4, accumulator=pc.Quire(1)))
+
+    def alter(text):
+        text, count = re.subn(r"(?<=total_0 <= \(rst \| \()enable & valid & ", "1'b0 & ", text)
+        assert count == 1
+        return text
+
+    with pytest.raises(pc.MismatchError, match=r"(?s)differs in cycle [2-5]; waveform: .*\n  cycle 2: ") as error:
+        prove_netlist(design, target, alter=alter, waveforms=tmp_path)
+    assert "gate_o_code=" in str(error.value)
+    assert (tmp_path / f"posit_mac_4_0_quire1_netlist_{target}.vcd").stat().st_size > 1000
