@@ -85,6 +85,6 @@ def prove_netlist(
     else:
         verdict = always_false(text, "miter", skip=design.latency, prepare=prepare, files=files)
     if not verdict.proven:
-        where = f"an output of {', '.join(outputs)} differs in cycle {verdict.depth}"
+        where = f"an output of {', '.join(outputs)} differs"
         raise failure(design, f"netlist --target {target_name}", where, verdict, waveforms)
     return FormalReport.of(design, "netlist", (f"the netlist for {target_name} has the outputs of the Verilog",), start)

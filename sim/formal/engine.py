@@ -41,7 +41,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a property was proven; if not, a state that breaks it is `depth` cycles away, and `show` finds how."""
+    """Whether a property was proven; if not, it breaks within `depth` cycles, and `show` finds how."""
 
     proven: bool
     depth: int = 0
@@ -101,35 +101,36 @@ def always_false(
     files : mapping, optional
         What those read, by name.
     """
-    return _solve(text, top, "bad", skip, prepare, files, "setattr -unset init w:*\n")
+    how = f"-seq {skip + 1} -prove-skip {skip}"
+    return _solve(text, top, "bad", how, prepare, files, "setattr -unset init w:*\n")
 
 
 def _solve(
-    text: str, top: str, output: str, skip: int, prepare: str, files: dict[str, str] | None, first: str = ""
+    text: str, top: str, output: str, how: str, prepare: str, files: dict[str, str] | None, first: str = ""
 ) -> Verdict:
-    """Whether an output is 0 in cycle `skip`, by SAT, from the first state, or what the passes `first` make of it."""
+    """Whether an output is 0, by SAT with the options `how`, from the first state unless the passes `first` drop it."""
     read = prepare or "read_verilog unit.v"
     script = (
         f"{read}\nhierarchy -top {top}\n{_ELABORATE}\n{first}opt -full\nselect -list {top}/x:*\n"
-        f"sat -seq {skip + 1} -prove-skip {skip} -prove {output} 0 -show-ports -show-public -dump_vcd trace.vcd {top}\n"
+        f"sat {how} -prove {output} 0 -show-ports -show-public -dump_vcd trace.vcd {top}\n"
     )
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
         said = run_script(script, {"unit.v": text} | (files or {}), Path(name))
-        if "SAT proof finished - no model found: SUCCESS!" in said:
+        if ": SUCCESS!" in said:
             return Verdict(True)
-        if "SAT proof finished - model found: FAIL!" in said:
-            vcd = Path(name, "trace.vcd").read_text(encoding="utf-8")
-            trace = Trace(_cycles(said, top, {"clk", "in_clk", output}, skip + 1), _from_zero(vcd))
-            return Verdict(False, skip, lambda: trace)
+        if ": FAIL!" in said:
+            cycles = _cycles(said, top, {"clk", "in_clk", output})
+            trace = Trace(cycles, _from_zero(Path(name, "trace.vcd").read_text(encoding="utf-8")))
+            return Verdict(False, len(cycles) - 1, lambda: trace)
     raise UndecidedError(f"Yosys did not decide: {said.strip()[-800:]}")
 
 
-def _cycles(said: str, top: str, but: set[str], count: int) -> tuple[dict[str, int], ...]:
+def _cycles(said: str, top: str, but: set[str]) -> tuple[dict[str, int], ...]:
     """The values of the inputs and outputs in the model that SAT found, but for some."""
     ports = set(re.findall(rf"^{top}/(\w+)$", said, re.M)) - but
-    cycles: list[dict[str, int]] = [{} for _ in range(count)]
-    model = said.partition("model found: FAIL!")[2]
-    for cycle, name, bits in re.findall(r"^ +(\d+) \\(\w+) .* ([01x]+)$", model, re.M):
+    rows = re.findall(r"^ +(\d+) \\(\w+) .* ([01x]+)$", said.partition(": FAIL!")[2], re.M)
+    cycles: list[dict[str, int]] = [{} for _ in range(max(int(cycle) for cycle, _, _ in rows))]
+    for cycle, name, bits in rows:
         if name in ports:
             cycles[int(cycle) - 1][name] = int(bits.replace("x", "0"), 2)
     return tuple(cycles)
@@ -190,16 +191,16 @@ def never_reached(
 def _replay(
     text: str, top: str, output: str, outputs: list[str], depth: int, prepare: str, files: dict[str, str] | None
 ) -> Trace:
-    """How one of the outputs becomes 1 in a cycle in which reachability has found that it can, by SAT.
+    """How one of the outputs becomes 1, as soon as it can and no later than reachability has found, by SAT.
 
     Raises
     ------
     UndecidedError
         If SAT finds nothing, or not in time.
     """
-    verdict = _solve(text, top, output, depth, prepare, files)
+    verdict = _solve(text, top, output, f"-tempinduct-baseonly -maxsteps {depth + 1}", prepare, files)
     if verdict.show is None:
-        raise UndecidedError(f"ABC reaches {output} in cycle {depth} and SAT does not; please report this")
+        raise UndecidedError(f"ABC reaches {output} in cycle {depth} and SAT does not; please report it")
     trace = verdict.show()
     cycles = ({name: value for name, value in cycle.items() if name not in outputs} for cycle in trace.cycles)
     return replace(trace, cycles=tuple(cycles))

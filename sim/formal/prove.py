@@ -68,14 +68,14 @@ def failure(
 
     Their waveform goes to `<design>_<name>.vcd` in the folder `waveforms`, where that is told.
     """
-    command = design.command.replace("generate", "formal", 1)
-    again = f"again: {command} --property {name}"
+    again = f"again: {design.command.replace('generate', 'formal', 1)} --property {name}"
     if verdict is None or verdict.show is None:
         return MismatchError(f"{design}: {name}: {what}; {again}")
     try:
         trace = verdict.show()
     except UndecidedError as error:
-        return MismatchError(f"{design}: {name}: {what}; {again}\n  no waveform: {error}")
+        return MismatchError(f"{design}: {name}: {what} within {verdict.depth} cycles; {again}\n  no waveform: {error}")
+    what += f" in cycle {len(trace.cycles) - 1}"
     if waveforms is not None:
         path = Path(waveforms) / f"{design.name}_{name.replace(' --target ', '_')}.vcd"
         write_aside(path, lambda aside: aside.write_text(trace.vcd, encoding="utf-8"))
@@ -133,8 +133,7 @@ def _handshake(design: Design, text: str, waveforms: Path | str | None) -> tuple
     verdicts = never_reached(text + handshake_harness(design), "harness", [*HANDSHAKE, *COVERS])
     for name, what in HANDSHAKE.items():
         if not verdicts[name].proven:
-            where = f"{what}, in cycle {verdicts[name].depth}"
-            raise failure(design, "handshake", where, verdicts[name], waveforms)
+            raise failure(design, "handshake", f"{what},", verdicts[name], waveforms)
     for name in COVERS:
         if verdicts[name].proven:
             raise failure(design, "handshake", f"the unit never {name}, so that nothing was proven")
@@ -165,4 +164,4 @@ def _pipeline(design: Design, text: str, waveforms: Path | str | None) -> tuple[
 
 def _check(design: Design, name: str, verdict: Verdict, waveforms: Path | str | None) -> None:
     if not verdict.proven:
-        raise failure(design, name, f"the outputs differ in cycle {verdict.depth}", verdict, waveforms)
+        raise failure(design, name, "the outputs differ", verdict, waveforms)

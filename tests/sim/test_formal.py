@@ -109,6 +109,7 @@ def test_a_counterexample_that_is_not_found_again(tmp_path):
         raise UndecidedError("Yosys did not decide in 1800 s")
 
     error = failure(MAC_SHELL, "handshake", "items are lost", engine.Verdict(False, 40, show), tmp_path)
+    assert "items are lost within 40 cycles; again: " in str(error)
     assert str(error).endswith("--property handshake\n  no waveform: Yosys did not decide in 1800 s")
     assert list(tmp_path.iterdir()) == []
 
