@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from positcore.fpga.targets import target
 from positcore.hw.emit import emit_verilog, unit_ports
@@ -17,7 +18,11 @@ _MODELS = {"ecp5": "+/ecp5/cells_sim.v", "ice40": "-D ICE40_HX +/ice40/cells_sim
 
 
 def prove_netlist(
-    design: Design, target_name: str = "ecp5", *, alter: Callable[[str], str] | None = None
+    design: Design,
+    target_name: str = "ecp5",
+    *,
+    alter: Callable[[str], str] | None = None,
+    waveforms: Path | str | None = None,
 ) -> FormalReport:
     """Prove that the netlist, in the simulation models of its cells, has the outputs of the Verilog it is made from.
 
@@ -31,13 +36,15 @@ def prove_netlist(
         ecp5 or ice40.
     alter : callable, optional
         Changes the Verilog that is synthesised, and not the one that it is compared with: how tests plant faults.
+    waveforms : path, optional
+        The folder for the waveform of a counterexample; none is written unless told.
 
     Raises
     ------
     ValueError
         If the target has no models of its cells.
     MismatchError
-        If they differ.
+        If they differ, with the inputs of each cycle until then, and the waveform's file.
     UndecidedError
         If the tool does not decide.
     """
@@ -61,7 +68,7 @@ def prove_netlist(
             "design -stash text",
             "design -copy-from text -as gold gold",
             "design -copy-from netlist -as gate gate",
-            f"read_verilog -overwrite {_MODELS[target_name]}",
+            f"read_verilog -defer -overwrite {_MODELS[target_name]}",  # those in use alone: ice40 has a large RAM
             "hierarchy -top gate",
             "proc",
             "flatten gate",
@@ -75,10 +82,9 @@ def prove_netlist(
     files = {"synthesised.v": alter(text) if alter else text}
     if design.unit.streaming:
         verdict = never_reached(text, "miter", ["bad"], prepare=prepare, files=files)["bad"]
-        where = f"an output differs {verdict.depth} cycles from the start"
     else:
         verdict = always_false(text, "miter", skip=design.latency, prepare=prepare, files=files)
-        where = f"an output of {', '.join(outputs)} differs at {verdict.values}"
     if not verdict.proven:
-        raise failure(design, f"netlist --target {target_name}", where)
+        where = f"an output of {', '.join(outputs)} differs"
+        raise failure(design, f"netlist --target {target_name}", where, verdict, waveforms)
     return FormalReport.of(design, "netlist", (f"the netlist for {target_name} has the outputs of the Verilog",), start)

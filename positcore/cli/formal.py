@@ -21,6 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="handshake (units with streams), table, pipeline (units with stages) or netlist",
     )  # fmt: skip
     parser.add_argument("--target", metavar="T", help="of a netlist: ecp5 or ice40 (ecp5)")
+    parser.add_argument(
+        "--waveforms", default=".", metavar="FOLDER", help="where the waveform of a counterexample goes (.)"
+    )
     add_json(parser)
 
 
@@ -33,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.target is not None and args.property != "netlist":
         raise ValueError("formal: --target is of a netlist; add --property netlist, or drop it")
     if args.property == "netlist":
-        report = prove_netlist(design, args.target or "ecp5")
+        report = prove_netlist(design, args.target or "ecp5", waveforms=args.waveforms)
     else:
-        report = prove_formally(design, args.property)
+        report = prove_formally(design, args.property, waveforms=args.waveforms)
     print(report.json() if args.json else report)
     return 0

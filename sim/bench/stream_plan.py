@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from positcore.codec import encode
 from positcore.format import PositFormat
 from positcore.hw.emit import unit_ports
 from positcore.hw.golden import ROUNDING
 from positcore.hw.quire_unit import QuireOperation
 from positcore.hw.units import Design
+from positcore.mac import Quire
 from positcore.sim.directed import directed_codes, directed_inputs, random_dots, random_operations
 from positcore.sim.stream import payload_fields
 
@@ -113,7 +115,9 @@ def stream_plan(design: Design, packets: int, seed: int) -> dict[str, Any]:
 def _items(design: Design, packets: int, rng: np.random.Generator) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
     """The fields of all items, and the items of each packet."""
     if design.unit.kind == "dot":
-        a, b, lengths = random_dots(design.spec, packets, rng, longest=24 * design.terms, lanes=design.terms)
+        a, b, lengths = random_dots(
+            design.spec, packets, rng, longest=LENGTHS["16 or more"][1] * design.terms, lanes=design.terms
+        )
         last = np.zeros(len(a), np.int64)
         last[np.cumsum(lengths) - 1] = 1
         single = (np.cumsum(lengths) - 1)[lengths == 1]
@@ -192,10 +196,21 @@ def _possible_classes(fmt: PositFormat) -> list[str]:
 
 
 def _result_classes(design: Design) -> list[str]:
-    """The classes of results: of a root all that occur, else all that the output's format has."""
+    """The classes of results: of a root all that occur, else all that the output's format has.
+
+    Of exact dot products less the extremes that those of the plan cannot reach, in a format wider than the operands':
+    a sum that is not 0 is no less than the least product, and at most as large as the longest one of the largest.
+    """
     out = design.spec.out
     if design.unit.operands > 1:
-        return _possible_classes(out)
+        a, b = design.spec.a, design.spec.b
+        classes = _possible_classes(out)
+        if design.unit.kind == "dot" and isinstance(design.spec.accumulator, Quire):
+            longest = LENGTHS["16 or more"][1] * design.terms
+            least, largest = encode(out, np.array([a.minpos * b.minpos, longest * a.maxpos * b.maxpos])).tolist()
+            beyond = ["minpos", "-minpos"] * (least > 1) + ["maxpos", "-maxpos"] * (largest < out.maxpos_code)
+            return [name for name in classes if name not in beyond]
+        return classes
     codes = np.arange(1 << out.n) if out.n <= _ALL_CODES else directed_codes(out, 1 << 12, np.random.default_rng(0))
     results = design.golden({"a": codes.astype(out.dtype)})["code"]
     return [CLASSES[index] for index in np.unique(code_classes(out, results))]

@@ -1,4 +1,4 @@
-"""`always_false` and `never_reached`: whether an output of a Verilog text can be 1, by Yosys."""
+"""`always_false` and `never_reached`: whether an output of a Verilog text can be 1, and how, by Yosys."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from positcore.errors import UndecidedError
 from positcore.sim.yosys import yosys_command
 
-__all__ = ["Verdict", "always_false", "never_reached", "prover", "run_script"]
+__all__ = ["Trace", "Verdict", "always_false", "never_reached", "prover", "run_script"]
 
 LONGEST = 1800  # seconds of a proof
 _PURPOSE = "formal proofs"
@@ -22,12 +24,28 @@ _AIG = "setundef -undriven -zero\nsimplemap\ntechmap\nopt_clean\ndffunmap\naigma
 
 
 @dataclass(frozen=True)
+class Trace:
+    """How a property breaks, in the last of some cycles.
+
+    Parameters
+    ----------
+    cycles : tuple of dict
+        In each the values of the module's inputs and outputs, but for the clock and the properties.
+    vcd : str
+        All signals that have a name, a unit of time a cycle.
+    """
+
+    cycles: tuple[dict[str, int], ...]
+    vcd: str
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Whether a property was proven; if not, a state that breaks it is `depth` cycles away, with these values."""
+    """Whether a property was proven; if not, it breaks within `depth` cycles, and `show` finds how."""
 
     proven: bool
     depth: int = 0
-    values: str = ""
+    show: Callable[[], Trace] | None = None
 
 
 def prover() -> str:
@@ -83,25 +101,44 @@ def always_false(
     files : mapping, optional
         What those read, by name.
     """
+    how = f"-seq {skip + 1} -prove-skip {skip}"
+    return _solve(text, top, "bad", how, prepare, files, "setattr -unset init w:*\n")
+
+
+def _solve(
+    text: str, top: str, output: str, how: str, prepare: str, files: dict[str, str] | None, first: str = ""
+) -> Verdict:
+    """Whether an output is 0, by SAT with the options `how`, from the first state unless the passes `first` drop it."""
     read = prepare or "read_verilog unit.v"
     script = (
-        f"{read}\nhierarchy -top {top}\n{_ELABORATE}\nsetattr -unset init w:*\nopt -full\n"
-        f"sat -seq {skip + 1} -prove-skip {skip} -prove bad 0 -show-inputs -show-outputs {top}\n"
+        f"{read}\nhierarchy -top {top}\n{_ELABORATE}\n{first}opt -full\nselect -list {top}/x:*\n"
+        f"sat {how} -prove {output} 0 -show-ports -show-public -dump_vcd trace.vcd {top}\n"
     )
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
         said = run_script(script, {"unit.v": text} | (files or {}), Path(name))
-    if "SAT proof finished - no model found: SUCCESS!" in said:
-        return Verdict(True)
-    if "SAT proof finished - model found: FAIL!" in said:
-        return Verdict(False, skip, _model(said))
+        if ": SUCCESS!" in said:
+            return Verdict(True)
+        if ": FAIL!" in said:
+            cycles = _cycles(said, top, {"clk", "in_clk", output})
+            trace = Trace(cycles, _from_zero(Path(name, "trace.vcd").read_text(encoding="utf-8")))
+            return Verdict(False, len(cycles) - 1, lambda: trace)
     raise UndecidedError(f"Yosys did not decide: {said.strip()[-800:]}")
 
 
-def _model(said: str) -> str:
-    """The values of the inputs and outputs in the model that SAT found."""
-    rows = re.findall(r"^ +(\d+) \\(\w+) +(-?\d+) ", said.partition("model found: FAIL!")[2], re.M)
-    values = [f"{name}={value}" + (f" in cycle {cycle}" if cycle != "1" else "") for cycle, name, value in rows]
-    return ", ".join(value for value in values if not value.startswith(("clk=", "rst=", "bad=")))
+def _cycles(said: str, top: str, but: set[str]) -> tuple[dict[str, int], ...]:
+    """The values of the inputs and outputs in the model that SAT found, but for some."""
+    ports = set(re.findall(rf"^{top}/(\w+)$", said, re.M)) - but
+    rows = re.findall(r"^ +(\d+) \\(\w+) .* ([01x]+)$", said.partition(": FAIL!")[2], re.M)
+    cycles: list[dict[str, int]] = [{} for _ in range(max(int(cycle) for cycle, _, _ in rows))]
+    for cycle, name, bits in rows:
+        if name in ports:
+            cycles[int(cycle) - 1][name] = int(bits.replace("x", "0"), 2)
+    return tuple(cycles)
+
+
+def _from_zero(vcd: str) -> str:
+    """Yosys's waveform with the first cycle at time 0 and the next at 1; it writes 0 and 2."""
+    return re.sub(r"^#(\d+)$", lambda found: f"#{max(int(found[1]) - 1, 0)}", vcd, flags=re.M)
 
 
 def never_reached(
@@ -141,9 +178,32 @@ def never_reached(
     with tempfile.TemporaryDirectory(prefix="positcore-") as name:
         folder = Path(name)
         said = run_script("\n".join(line for line in lines if line) + "\n", {"unit.v": text} | (files or {}), folder)
-        return {
+        verdicts = {
             output: _status(folder, index, f"{output}: {said.strip()[-800:]}") for index, output in enumerate(outputs)
         }
+    return {
+        output: verdict if verdict.proven
+        else replace(verdict, show=partial(_replay, text, top, output, outputs, verdict.depth, prepare, files))
+        for output, verdict in verdicts.items()
+    }  # fmt: skip
+
+
+def _replay(
+    text: str, top: str, output: str, outputs: list[str], depth: int, prepare: str, files: dict[str, str] | None
+) -> Trace:
+    """How one of the outputs becomes 1, as soon as it can and no later than reachability has found, by SAT.
+
+    Raises
+    ------
+    UndecidedError
+        If SAT finds nothing, or not in time.
+    """
+    verdict = _solve(text, top, output, f"-tempinduct-baseonly -maxsteps {depth + 1}", prepare, files)
+    if verdict.show is None:
+        raise UndecidedError(f"ABC reaches {output} in cycle {depth} and SAT does not; please report it")
+    trace = verdict.show()
+    cycles = ({name: value for name, value in cycle.items() if name not in outputs} for cycle in trace.cycles)
+    return replace(trace, cycles=tuple(cycles))
 
 
 def _status(folder: Path, index: int, otherwise: str) -> Verdict:
@@ -153,7 +213,7 @@ def _status(folder: Path, index: int, otherwise: str) -> Verdict:
     if said[:1] == ["snl_UNSAT"]:
         return Verdict(True)
     if said[:1] == ["snl_SAT"]:
-        return Verdict(False, int(said[1]))
+        return Verdict(False, int(said[4]))  # the counterexample's last frame; said[1] counts those that were proven
     if said[:1] == ["snl_UNK"] and reduced.exists():
         constant = _constant(reduced.read_bytes())
         if constant is not None:

@@ -1,5 +1,7 @@
 """Netlists against the Verilog that they are made from, and edits of it that must be found."""
 
+import re
+
 import pytest
 
 import positcore as pc
@@ -11,12 +13,20 @@ pytestmark = pytest.mark.synth
 F4 = pc.PositFormat(4, 0)
 
 
-def test_a_netlist_and_one_of_another_text():
+def test_a_netlist_and_one_of_another_text(tmp_path):
     design = Design.of("neg", F4)
     report = prove_netlist(design)
     assert report.proven == ("the netlist for ecp5 has the outputs of the Verilog",)
-    with pytest.raises(pc.MismatchError, match=r"netlist --target ecp5: an output of code differs at .*; again: "):
-        prove_netlist(design, alter=lambda text: text.replace("code = ", "code = 1 + "))
+    with pytest.raises(
+        pc.MismatchError, match=r"ecp5: an output of code differs in cycle 0; waveform: .*; again"
+    ) as error:
+        prove_netlist(design, alter=lambda text: text.replace("code = ", "code = 1 + "), waveforms=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["posit_neg_4_0_netlist_ecp5.vcd"]
+    got, want, code = map(
+        int, re.search(r"\n  cycle 0: gate_code=(\d+), gold_code=(\d+), in_a=(\d+)$", str(error.value)).groups()
+    )
+    assert want == -code % 16
+    assert got == (want + 1) % 16
 
 
 def test_targets_without_models():
@@ -27,7 +37,42 @@ def test_targets_without_models():
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["ecp5", "ice40"])
 @pytest.mark.parametrize(
-    ("unit", "stages"), [("add", 0), ("mul", 1), ("compare", 1), ("sqrt", 0), ("div-iterative", 0)]
+    ("unit", "stages"), [("neg", 0), ("add", 0), ("mul", 1), ("compare", 1), ("sqrt", 0), ("div-iterative", 0)]
 )
 def test_netlists(unit, stages, target):
     prove_netlist(Design.of(unit, F4, stages), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+@pytest.mark.parametrize(
+    ("unit", "accumulator", "stages", "lanes"),
+    [
+        ("mac", pc.Quire(1), 2, None),
+        ("mac", pc.Rounded(), 0, None),
+        ("mac", pc.Fused(), 0, None),
+        ("dot", pc.Quire(2), 0, 2),
+        ("dot", pc.Aligned(2, 4), 0, None),
+        ("quire", pc.Quire(1), 0, None),
+    ],
+)
+def test_netlists_that_sum(unit, accumulator, stages, lanes, target):
+    options = {"lanes": lanes} if lanes else {}
+    prove_netlist(Design.of(unit, pc.MacSpec(F4, accumulator=accumulator), stages, **options), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+def test_a_netlist_that_sums_otherwise(target, tmp_path):
+    """A quire that is not cleared: it takes two dot products to see that."""
+    design = Design.of("mac", pc.MacSpec(F4, accumulator=pc.Quire(1)))
+
+    def alter(text):
+        text, count = re.subn(r"(?<=total_0 <= \(rst \| \()enable & valid & ", "1'b0 & ", text)
+        assert count == 1
+        return text
+
+    with pytest.raises(pc.MismatchError, match=r"(?s)differs in cycle [2-5]; waveform: .*\n  cycle 2: ") as error:
+        prove_netlist(design, target, alter=alter, waveforms=tmp_path)
+    assert "gate_o_code=" in str(error.value)
+    assert (tmp_path / f"posit_mac_4_0_quire1_netlist_{target}.vcd").stat().st_size > 1000

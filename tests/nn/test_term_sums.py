@@ -180,18 +180,19 @@ def test_workers_send_their_terms(units, tmp_path, monkeypatch):
 
 @pytest.mark.rtl
 @pytest.mark.parametrize(
-    ("model", "parts", "scaled"),
+    ("backend", "model", "parts", "scaled"),
     [
-        pytest.param(two_linear, 2, False, id="tied, accumulate"),
-        pytest.param(two_linear, 1, False, id="tied", marks=pytest.mark.slow),
-        pytest.param(two_linear_free, 1, True, id="BackScale", marks=pytest.mark.slow),
+        pytest.param("rtl", two_linear, 2, False, id="tied, accumulate"),
+        pytest.param("rtl", two_linear, 1, False, id="tied", marks=pytest.mark.slow),
+        pytest.param("rtl", two_linear_free, 1, True, id="BackScale", marks=pytest.mark.slow),
+        pytest.param("cocotb", two_linear, 2, False, id="the text, tied, accumulate", marks=pytest.mark.slow),
     ],
 )
-def test_steps_in_rtl(model, parts, scaled):
+def test_steps_in_rtl(backend, model, parts, scaled):
     """The golden model is barred: all sums are the simulated units'. Six is no value of G, posit<5,2>."""
     expected = steps(model, SMALL, X, LABELS % 3, parts, scaled)
     assert isinstance(current_backend(), GoldenBackend)
-    with pnn.use_backend("rtl"), only_simulated():
+    with pnn.use_backend(backend), only_simulated():
         found = steps(model, SMALL, X, LABELS % 3, parts, scaled)
         counts = dict(current_backend().counts)
     assert torch.equal(found, expected)

@@ -16,13 +16,13 @@ from tests.nn.train_as_worker import train
 SCRIPT = Path(__file__).with_name("train_as_worker.py")
 
 
-def digests(processes, policy):
+def digests(processes, policy, backend="golden"):
     """The digests of the weights that each worker ends with."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), policy],
-        capture_output=True, text=True, timeout=300, env=environment, check=False,
+        [sys.executable, *launcher, str(SCRIPT), policy, backend],
+        capture_output=True, text=True, timeout=1200, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return re.findall(r"digest (\w+)", done.stdout)
@@ -41,6 +41,13 @@ def test_workers_end_with_the_weights_of_one_process(processes, policy):
     together = digests(processes, policy)
     assert len(together) == processes
     assert set(together) == {train(policy)}
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+def test_workers_in_simulated_rtl():
+    policy = "O12-L12-FBG8q"
+    assert set(digests(2, policy, "rtl")) == {train(policy)}
 
 
 def test_alone_nothing_is_exchanged():

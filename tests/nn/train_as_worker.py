@@ -1,4 +1,7 @@
-"""A training run as one of several workers, for test_workers.py: `torchrun … train_as_worker.py`; prints a digest."""
+"""A training run as one of several workers, for test_workers.py; prints a digest.
+
+`torchrun … train_as_worker.py POLICY BACKEND`
+"""
 
 import hashlib
 import os
@@ -32,7 +35,8 @@ def train(text, rank=0, workers=1):
 def main():
     torch.distributed.init_process_group("gloo")
     torch.set_num_threads(1)
-    digest = train(sys.argv[1], torch.distributed.get_rank(), torch.distributed.get_world_size())
+    with pnn.use_backend(sys.argv[2]):
+        digest = train(sys.argv[1], torch.distributed.get_rank(), torch.distributed.get_world_size())
     os.write(1, f"digest {digest}\n".encode())  # in one piece: workers share the pipe
     torch.distributed.destroy_process_group()
 

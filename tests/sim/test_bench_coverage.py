@@ -45,6 +45,11 @@ def test_bins_that_cannot_be_are_not_defined():
     short = stream_plan(Design.of("mac", pc.PositFormat(8, 2)), 2, 0)["groups"]
     assert "result in flight" not in short["reset"]  # its result comes in the next cycle
     assert "input refused, output idle" not in short["handshake"]
+    wide = pc.MacSpec((pc.PositFormat(8, 2), pc.PositFormat(6, 1)), pc.PositFormat(16, 2))
+    assert set(CLASSES) - set(stream_plan(Design.of("mac", wide), 2, 0)["groups"]["result"]) == {
+        "minpos", "-minpos", "maxpos", "-maxpos",
+    }  # fmt: skip
+    assert short["result"] == list(CLASSES)
     few = pc.MacSpec(pc.PositFormat(3, 0), accumulator=pc.Quire(2))
     assert stream_plan(Design.of("mac", few), 2, 0)["groups"]["items of a packet"] == ["1", "2", "3 to 7"]
 

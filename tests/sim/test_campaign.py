@@ -189,8 +189,8 @@ def test_code_text(code, text):
         ("div-iterative", {}, None),
         ("quire", {}, 500),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in [
-            ("to-int", {"bits": 8}, None), ("mac", {}, 300), ("dot", {"lanes": 2}, 300),
-            ("gemm", {"rows": 2, "columns": 2, "depth": 4}, 200),
+            ("gemm", {"rows": 2, "columns": 2, "depth": 4}, 200), ("to-int", {"bits": 8}, None),
+            ("mac", {}, 300), ("dot", {"lanes": 2}, 300),
         ]),
     ],
 )  # fmt: skip
@@ -277,7 +277,7 @@ def test_a_graph_is_taken_where_there_are_many_inputs():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["add", "mac", pytest.param("gemm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["add", "mac"])
 def test_the_compiled_verilog_is_the_compiled_rtlil(name):
     """The very text, read by Yosys and compiled, gives the golden results, too, at the same vectors and stalls."""
     yosys.prepare()

@@ -1,9 +1,11 @@
 """Proofs of emitted Verilog, and faults in it that each class of them must find."""
 
+import io
 import json
 import re
 
 import pytest
+from vcd.reader import TokenKind, tokenize
 
 import positcore as pc
 from positcore.cli import main
@@ -11,7 +13,7 @@ from positcore.errors import UndecidedError
 from positcore.hw.units import Design
 from positcore.sim.formal import engine
 from positcore.sim.formal.harness import HANDSHAKE
-from positcore.sim.formal.prove import prove_formally
+from positcore.sim.formal.prove import failure, prove_formally
 
 pytestmark = pytest.mark.synth
 
@@ -48,9 +50,8 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", ["valid dropped while stalled", "ready ignores that it is full"])
-def test_broken_handshakes(name):
-    _broken(name)
+def test_a_broken_handshake():
+    _broken("ready ignores that it is full")
 
 
 @pytest.mark.slow
@@ -63,22 +64,68 @@ def _broken(name):
     fault, replacement, message = BROKEN[name]
     with pytest.raises(pc.MismatchError, match=rf"handshake: .*({message}).*; again: positcore formal mac ") as error:
         prove_formally(MAC_SHELL, "handshake", alter=plant(fault, replacement))
-    assert str(error.value).endswith("--property handshake")
+    assert "--property handshake\n  cycle 0: i_a=" in str(error.value)
+
+
+def signals(path):
+    """Each signal of a waveform as its values by time, with the time at which the waveform ends."""
+    values, names, time = {}, {}, 0
+    for token in tokenize(io.BytesIO(path.read_bytes())):
+        if token.kind is TokenKind.VAR:
+            names[token.data.id_code] = token.data.reference
+        elif token.kind is TokenKind.CHANGE_TIME:
+            time = token.data
+        elif token.kind in (TokenKind.CHANGE_SCALAR, TokenKind.CHANGE_VECTOR):
+            values.setdefault(names[token.data.id_code], {})[time] = int(token.data.value)
+    return {
+        name: [changes[max(at for at in changes if at <= cycle)] for cycle in range(time)]
+        for name, changes in values.items()
+    }, time  # fmt: skip
+
+
+def test_the_waveform_of_a_counterexample(tmp_path):
+    fault, replacement, _ = BROKEN["valid dropped while stalled"]
+    with pytest.raises(
+        pc.MismatchError, match=r"withdrawn before it is taken, in cycle 2; waveform: .*; again"
+    ) as error:
+        prove_formally(MAC_SHELL, "handshake", alter=plant(fault, replacement), waveforms=tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "posit_mac_3_0_quire1_handshake.vcd"
+    assert f"waveform: {path}; again" in str(error.value)
+    found, cycles = signals(path)
+    assert cycles == 3
+    assert found["withdrawn"] == [0, 0, 1]
+    assert found["o_valid"] == [0, 1, 0]
+    assert found["o_ready"][1] == 0
+    assert found["rst"][:2] == [0, 0]
+    assert "unit.core.path.accumulator.total" in found
+    told = [line.partition(": ")[2] for line in str(error.value).splitlines()[1:]]
+    ports = ("i_a", "i_b", "i_last", "i_valid", "o_ready", "rst")
+    assert told == [", ".join(f"{port}={found[port][cycle]}" for port in ports) for cycle in range(3)]
+
+
+def test_a_counterexample_that_is_not_found_again(tmp_path):
+    def show():
+        raise UndecidedError("Yosys did not decide in 1800 s")
+
+    error = failure(MAC_SHELL, "handshake", "items are lost", engine.Verdict(False, 40, show), tmp_path)
+    assert "items are lost within 40 cycles; again: " in str(error)
+    assert str(error).endswith("--property handshake\n  no waveform: Yosys did not decide in 1800 s")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_and_a_wrong_sign():
     design = Design.of("compare", F4, 1)
     assert prove_formally(design, "table").stages == 1
-    with pytest.raises(
-        pc.MismatchError, match=r"table: the outputs differ at .*a=.*; again: positcore formal compare "
-    ):
+    differs = r"table: the outputs differ in cycle 1; again: positcore formal compare .*\n  cycle 0: a=\d+, b=\d+"
+    with pytest.raises(pc.MismatchError, match=differs):
         prove_formally(design, "table", alter=plant(r"lt <= \$signed\(a\) < \$signed\(b\)", "lt <= a < b"))
 
 
 def test_a_pipeline_and_what_it_must_not_remember():
     design = Design.of("compare", F4, 1)
     prove_formally(design, "pipeline")
-    with pytest.raises(pc.MismatchError, match=r"pipeline: the outputs differ at "):
+    with pytest.raises(pc.MismatchError, match=r"pipeline: the outputs differ in cycle 1; again: "):
         prove_formally(design, "pipeline", alter=plant(r"eq <= a == b", "eq <= a == b & ~lt"))
 
 
