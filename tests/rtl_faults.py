@@ -285,12 +285,9 @@ _plant(
 )
 _plant("quire_unit.py", "negation is forgotten", '(negated ^ one["NEGATE"]) & ~clear', "negated & ~clear", _PROGRAMS)
 _plant(
-    "quire_unit.py",
-    "the sign outlives the clearing",
-    '(negated ^ one["NEGATE"]) & ~clear',
-    'negated ^ one["NEGATE"]',
-    _PROGRAMS,
-)
+    "quire_unit.py", "an operation that waits negates once a cycle",
+    "with m.If(enable & self.i_valid):", "with m.If(self.i_valid):", _PROGRAMS,
+)  # fmt: skip
 _plant(
     "quire_unit.py",
     "subtracting a number adds it",
