@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from positcore.fpga.kept import build_folder, keep, kept
+from positcore.fpga.liberty import Liberty
 from positcore.fpga.memories import read_models
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
-from positcore.fpga.standard_cells import Liberty, map_cells
+from positcore.fpga.standard_cells import map_cells
 from positcore.fpga.targets import Device, Target, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
