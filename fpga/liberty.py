@@ -210,7 +210,10 @@ def _table(group: _Group, scale: float, templates: dict[str, _Group]) -> Table:
 
 
 def _cell(group: _Group, scale: float, default: float, templates: dict[str, _Group]) -> Cell:
-    inputs, outputs, arcs, setups = {}, [], [], []
+    inputs: dict[str, dict[str, float]] = {}
+    outputs: list[str] = []
+    arcs: list[Arc] = []
+    setups: list[Arc] = []
     for pin in group.all("pin"):
         if pin.values.get("direction") == "input":
             plain = pin.values.get("capacitance", default)
