@@ -90,11 +90,11 @@ def plots_of(measured: Sequence[Record]) -> dict[str, str]:
     """The names of the plots that there are figures for, with their titles."""
     found = {}
     if _luts_by_target(measured):
-        found["area-targets.svg"] = "LUTs of every unit of posit<8,2> on five targets"
+        found["area-targets.svg"] = "LUTs of the units of posit<8,2>, by target"
     if _luts_by_format(measured):
-        found["area-formats.svg"] = "LUTs of every unit on ECP5 in five formats"
+        found["area-formats.svg"] = "LUTs of the units on ECP5, by format"
     if any(record.get("standard_cells") for record in measured):
-        found["area-cells.svg"] = "Area and longest path of every unit in IHP's SG13G2 cells"
+        found["area-cells.svg"] = "Area and longest path of the units in IHP's SG13G2 cells"
     if any(record.get("routing") for record in measured):
         found["area-clocks.svg"] = "Clocks of the main arithmetic units after place and route"
     return found
@@ -217,7 +217,7 @@ def _area_table(measured: Sequence[Record], fmt: str) -> list[str]:
     rows = []
     for name in UNITS:
         found = {record["target"]: record for record in chosen if record["unit"] == name}
-        if not found:
+        if not found and fmt != "8,2":  # where every unit has a row
             continue
         cells = [f"{found[t]['luts']} / {found[t]['depth']}" if t in found else "–" for t in targets]
         if mapped:
@@ -226,7 +226,7 @@ def _area_table(measured: Sequence[Record], fmt: str) -> list[str]:
             cells += [f"{library['area']:.0f}" if library else "–", f"{delay:.2f}" if delay else "–"]
         rows.append([f"[{name}](units/{name}.md)", *cells])
     head = ["unit", *(TARGETS[name] for name in targets), *(["SG13G2, µm²", "ns"] if mapped else [])]
-    return _table(head, rows, 1) if rows else []
+    return _table(head, rows, 1) if chosen else []
 
 
 def _clock_table(measured: Sequence[Record]) -> list[str]:
