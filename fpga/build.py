@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from positcore.fpga.bitstream import Bitstream, TimingError
-from positcore.fpga.boards.description import Board, board
+from positcore.fpga.boards.description import BOARDS, Board, board
 from positcore.fpga.boards.pll import find_pll
 from positcore.fpga.boards.top import BoardTop
-from positcore.fpga.kept import build_folder, keep, kept
-from positcore.fpga.nextpnr import Routed, beyond_part, nextpnr_package, parse_routed, too_many
+from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
+from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
+from positcore.fpga.parts import TooLargeError, smaller_design
 from positcore.fpga.place import Place
-from positcore.fpga.yosys import yosys_package
-from positcore.fpga.yowasp import SynthesisError, run_tool
+from positcore.fpga.yosys import run_yosys, yosys_package
+from positcore.fpga.yowasp import SynthesisError, failure, run_tool
 from positcore.hw.board import BoardDesign
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
@@ -28,7 +27,6 @@ __all__ = ["Plan", "build", "clocks_per_bit", "plan"]
 
 SYNTHESIS = {"ecp5": "-abc9", "ice40": "-device u -dsp -abc9"}
 CONSTRAINTS = {"ecp5": "lpf", "ice40": "pcf"}
-ROOM = 0.85  # of a part, that nextpnr still places and routes well
 WRONG_BAUD = 0.02
 
 
@@ -188,17 +186,16 @@ def _synthesized(key: tuple[str, ...], folder: Path, tell: Callable[[str], None]
     """The netlist, as top.json in the folder; gives the seconds that it took, and Yosys's log."""
     found = kept((*key, "netlist"), "netlist", "log", "seconds")
     if found is not None:
-        (folder / "top.json").write_bytes(_unpacked(found[0]))
+        (folder / "top.json").write_bytes(unpacked(found[0]))
         return float(found[2]), found[1]
     tell("synthesizing with Yosys")
     began = time.monotonic()
-    done = run_tool("yosys", ["-q", "-l", "yosys.log", "top.ys"], folder)
+    run_yosys((folder / "top.ys").read_text(encoding="utf-8"), folder)
     seconds = round(time.monotonic() - began, 1)
-    if done.returncode or not (folder / "top.json").exists():
-        said = (done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
-        raise SynthesisError(f"Yosys failed with status {done.returncode}: {said}")
-    log = (folder / "yosys.log").read_text(encoding="utf-8")[-20000:]
-    netlist = _packed((folder / "top.json").read_bytes())
+    if not (folder / "top.json").exists():
+        raise SynthesisError("Yosys wrote no netlist top.json")
+    log = _log(folder / "yosys.log")[-20000:]
+    netlist = packed((folder / "top.json").read_bytes())
     keep((*key, "netlist"), {"netlist": netlist, "log": log, "seconds": str(seconds)})
     return seconds, log
 
@@ -210,57 +207,48 @@ def _routed(
     chosen, mhz = planned.board, f"{planned.design.clock_hz / 1e6:g}"
     found = kept((*key, mhz, str(seed)), "report", "log", "bitstream", "seconds")
     if found is not None:
-        return found[0], found[1], _unpacked(found[2]), float(found[3])
+        return found[0], found[1], unpacked(found[2]), float(found[3])
     tell(f"placing and routing with nextpnr, seed {seed} of {planned.place.seeds}")
     ecp5 = chosen.family == "ecp5"
     kind, out = CONSTRAINTS[chosen.family], "--textcfg" if ecp5 else "--asc"
-    words = [
-        *chosen.device.options, "--json", "top.json", f"--{kind}", f"top.{kind}", out, "top.config", "--freq", mhz,
-        "--seed", str(seed), "--report", "timing.json", "--log", "nextpnr.log", "--quiet", "--timing-allow-fail",
-    ]  # fmt: skip
+    words = [f"--{kind}", f"top.{kind}", out, "top.config", "--freq", mhz]
     began = time.monotonic()
-    done = run_tool(chosen.device.tool, words, folder)
+    try:
+        report = run_nextpnr(chosen.device, seed, folder, "top.json", words)
+    except TooLargeError as error:
+        raise SynthesisError(_too_large(planned, error)) from None
     seconds = round(time.monotonic() - began, 1)
-    log = (folder / "nextpnr.log").read_text(encoding="utf-8") if (folder / "nextpnr.log").exists() else ""
-    if done.returncode:
-        beyond = beyond_part(log)
-        if beyond:
-            raise SynthesisError(_too_large(planned, beyond))
-        said = (log + done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
-        raise SynthesisError(f"nextpnr failed with status {done.returncode}: {said}")
+    log = _log(folder / "nextpnr.log")
     packer, arguments = (
         ("ecppack", ["--compress", "--input", "top.config", "--bit", "top.bin"])
         if ecp5
         else ("icepack", ["top.config", "top.bin"])
     )
-    packed = run_tool(chosen.device.tool, arguments, folder, packer)
-    if packed.returncode or not (folder / "top.bin").exists():
-        raise SynthesisError(f"{packer} failed with status {packed.returncode}: {packed.stderr.strip()[-1000:]}")
-    report, data = (folder / "timing.json").read_text(encoding="utf-8"), (folder / "top.bin").read_bytes()
+    done = run_tool(chosen.device.tool, arguments, folder, packer)
+    if done.returncode or not (folder / "top.bin").exists():
+        raise failure(packer, done.returncode, done.stderr)
+    data = (folder / "top.bin").read_bytes()
     parse_routed(report, None)
     report = json.dumps(json.loads(report) | {"detailed_net_timings": []})
-    texts = {"report": report, "log": log, "bitstream": _packed(data), "seconds": str(seconds)}
+    texts = {"report": report, "log": log, "bitstream": packed(data), "seconds": str(seconds)}
     keep((*key, mhz, str(seed)), texts)
     return report, log, data, seconds
 
 
-def _too_large(planned: Plan, beyond: Mapping[str, tuple[int, int]]) -> str:
+def _log(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _too_large(planned: Plan, error: TooLargeError) -> str:
     array = planned.design.design
-    rows, columns = array.rows or 1, array.columns or 1
-    room = min(ROOM * available / used for used, available in beyond.values())
-    shapes = [
-        (r * c, -abs(r - c), r, c)
-        for r in range(1, rows + 1)
-        for c in range(1, columns + 1)
-        if r * c <= room * rows * columns
+    larger = error.larger
+    boards = [entry.name for entry in BOARDS.values() if larger and entry.device.part.startswith(larger.name)]
+    remedies = [
+        smaller_design(array, error.room),
+        f"{larger.name} would hold it (--board {boards[0]})" if larger and boards else "",
     ]
-    _, _, fit_rows, fit_columns = max(shapes, default=(0, 0, 0, 0))
-    remedy = (
-        f"{fit_rows} × {fit_columns} should fit (--rows {fit_rows} --columns {fit_columns})"
-        if fit_rows
-        else "take a smaller format, fewer --carry-bits or a larger board"
-    )
-    return f"{rows} × {columns} cells are too large for {planned.board.device.part}: {too_many(beyond)}; {remedy}"
+    remedy = ", or ".join(filter(None, remedies)) or "take a smaller format, fewer --carry-bits or a larger board"
+    return f"{array.rows} × {array.columns} cells are {error}; {remedy}"
 
 
 def _too_slow(planned: Plan, run: Routed, clocks: list[float]) -> str:
@@ -273,11 +261,3 @@ def _too_slow(planned: Plan, run: Routed, clocks: list[float]) -> str:
         f"the longest path takes {run.logic_ns + run.routing_ns:.1f} ns, through {', '.join(run.path[:6])}; "
         f"{more}a slower clock (--frequency {int(best * 0.97)})"
     )
-
-
-def _packed(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 6)).decode()
-
-
-def _unpacked(text: str) -> bytes:
-    return zlib.decompress(base64.b64decode(text))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from positcore.files import cache_root, write_aside
 
-__all__ = ["build_folder", "keep", "kept", "report_folder"]
+__all__ = ["build_folder", "keep", "kept", "packed", "report_folder", "unpacked"]
 
 
 def report_folder() -> Path:
@@ -36,6 +38,16 @@ def kept(made_from: tuple[str, ...], *names: str) -> tuple[str, ...] | None:
 def keep(made_from: tuple[str, ...], texts: Mapping[str, str]) -> None:
     """Keep texts, whole or not at all."""
     write_aside(_path(made_from), lambda aside: aside.write_text(json.dumps(dict(texts)), encoding="utf-8"))
+
+
+def packed(data: bytes) -> str:
+    """Bytes as a text to keep, compressed."""
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def unpacked(text: str) -> bytes:
+    """The bytes of such a text."""
+    return zlib.decompress(base64.b64decode(text))
 
 
 def _path(made_from: tuple[str, ...]) -> Path:

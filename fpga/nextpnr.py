@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from positcore.fpga.parts import TooLargeError
 from positcore.fpga.targets import Device
-from positcore.fpga.yowasp import SynthesisError, run_tool, tool_package
+from positcore.fpga.yowasp import SynthesisError, failure, run_tool, tool_package
 
-__all__ = ["Routed", "beyond_part", "nextpnr_package", "parse_routed", "run_nextpnr", "too_many"]
+__all__ = ["Routed", "nextpnr_package", "parse_routed", "parse_use", "run_nextpnr"]
 
 # A net without a name in the source is called after one nearby that has one, a cell's type and its port, and so on.
 MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_[A-Z0-9]+|MULT18X18D|ALU54B|DP16KD|SB_[A-Z0-9]+)_[A-Z].*")
@@ -39,38 +40,46 @@ def nextpnr_package(device: Device) -> str:
     return tool_package(device.tool, "place and route")
 
 
-def run_nextpnr(device: Device, seed: int, folder: Path) -> str:
-    """Place and route `netlist.json` of a folder with a seed; gives the report, as text.
+def run_nextpnr(
+    device: Device, seed: int, folder: Path, netlist: str = "netlist.json", words: Sequence[str] = ()
+) -> str:
+    """Place and route a netlist of a folder with a seed; gives the report, as text, and leaves nextpnr.log there.
+
+    Parameters
+    ----------
+    device : Device
+    seed : int
+    folder : Path
+    netlist : str
+        The file's name.
+    words : sequence of str
+        What nextpnr is told besides: constraints, a file for the result.
 
     Raises
     ------
+    TooLargeError
+        If the netlist has more cells than the part.
     SynthesisError
-        If nextpnr fails; of a netlist too large for the part, with what is too many.
+        If nextpnr fails otherwise, with the end of what it said.
     """
-    report = folder / "routed.json"
-    report.unlink(missing_ok=True)
-    words = ["--json", "netlist.json", "--report", report.name, "--timing-allow-fail", "--seed", str(seed)]
-    done = run_tool(device.tool, [*device.options, *words], folder)
-    said = done.stdout + done.stderr
+    report, log = folder / "routed.json", folder / "nextpnr.log"
+    for old in (report, log):
+        old.unlink(missing_ok=True)
+    told = ["--json", netlist, *words, "--report", report.name, "--timing-allow-fail", "--seed", str(seed)]
+    done = run_tool(device.tool, [*device.options, *told, "--log", log.name, "--quiet"], folder)
     if done.returncode:
-        beyond = beyond_part(said)
-        if beyond:
-            raise SynthesisError(f"too large for {device.part}: {too_many(beyond)}; take a smaller format")
-        raise SynthesisError(
-            f"nextpnr failed with status {done.returncode}: {said.strip()[-1000:] or 'it said nothing'}"
-        )
+        said = (log.read_text(encoding="utf-8") if log.exists() else "") + done.stdout + done.stderr
+        use = parse_use(said)
+        if any(used > available for used, available in use.values()):
+            raise TooLargeError(device, use)
+        raise failure("nextpnr", done.returncode, said)
     return report.read_text(encoding="utf-8") if report.exists() else ""
 
 
-def beyond_part(said: str) -> dict[str, tuple[int, int]]:
-    """What nextpnr said a netlist has more of than the part: cells, with how many of them and how many there are."""
+def parse_use(said: str) -> dict[str, tuple[int, int]]:
+    """What nextpnr said of the use of a part: by cell, how many the netlist has, and how many the part."""
     counts = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", said, re.M)
-    return {cell: (int(used), int(available)) for cell, used, available in counts if int(used) > int(available)}
-
-
-def too_many(beyond: Mapping[str, tuple[int, int]]) -> str:
-    """That in words."""
-    return ", ".join(f"{used} {cell} where there are {available}" for cell, (used, available) in beyond.items())
+    return {cell: (int(used), int(available)) for cell, used, available in counts}
 
 
 def parse_routed(text: str, clock: str | None = "clk") -> Routed:

@@ -117,6 +117,7 @@ class Report:
             )
         if self.standard_cells is not None:
             rows += self.standard_cells.rows()
+            path += self.standard_cells.path_lines()
         lines = [f"{self.unit}[{self.spec}] on {self.target}, {'with' if self.dsp else 'without'} DSPs, {routing}"]
         lines += [f"  {name:<12} {value:>7}   {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, *(f"  {line}" for line in path), f"  {tools}", f"  again by: {self.command}"])

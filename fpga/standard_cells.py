@@ -1,39 +1,33 @@
-"""`StandardCells`: a unit mapped to the cells of a Liberty file, and the area that they take."""
+"""`StandardCells`: a unit mapped to the cells of a Liberty file, the area that they take and their longest path."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from positcore.fpga.kept import build_folder, keep, kept
+from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
+from positcore.fpga.liberty import Liberty
+from positcore.fpga.static_timing import Step, longest_path
 from positcore.fpga.yosys import parse_netlist, run_yosys
 from positcore.fpga.yowasp import SynthesisError
 
-__all__ = ["Liberty", "StandardCells", "map_cells", "read_liberty"]
+__all__ = ["StandardCells", "map_cells"]
 
-# dfflibmap takes a reset value for an initial value, which cells do not have.
+# dfflibmap takes a reset value for an initial value, which cells do not have. ABC maps for delay, then adds buffers
+# where one cell drives many, and chooses the sizes of the cells.
 _SCRIPT = """read_verilog unit.v
 synth -flatten -top {top}
 setattr -unset init w:*
 dfflibmap -liberty cells.lib
-abc -liberty cells.lib
+abc -liberty cells.lib -script +strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;topo;upsize;dnsize
 opt_clean
 tee -o area.json stat -json -liberty cells.lib
+write_json mapped.json
 """
-
-
-@dataclass(frozen=True)
-class Liberty:
-    """A library of cells: its name, and its Liberty file with the text in it."""
-
-    name: str
-    path: Path
-    text: str = field(repr=False)
+_SHOWN = 6  # cells of a path at each of its ends
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,11 @@ class StandardCells:
         How many cells there are.
     cells : mapping
         How many of each.
+    delay_ns : float or None
+        The longest path from register to register, with clock-to-output and setup times; None of a library without
+        tables of delays.
+    critical_path : tuple of Step
+        The cells along it.
     """
 
     library: str
@@ -59,35 +58,28 @@ class StandardCells:
     flip_flop_area: float
     count: int
     cells: Mapping[str, int] = field(hash=False)
+    delay_ns: float | None
+    critical_path: tuple[Step, ...]
 
     def rows(self) -> list[tuple[str, object, str]]:
         """For a table: names, values, notes."""
         return [
             ("cells", self.count, f"of {self.library}"),
             ("area", f"{self.area:.0f}", f"in the library's unit, {self.flip_flop_area:.0f} of it flip-flops"),
+            ("delay, ns", f"{self.delay_ns:.3f}", f"register to register, no wires: {1000 / self.delay_ns:.0f} MHz")
+            if self.delay_ns
+            else ("delay, ns", "–", f"{self.library} has no tables of delays"),
         ]
 
-
-def read_liberty(path: str | os.PathLike[str]) -> Liberty:
-    """The library in a Liberty file.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is no Liberty file, or has no flip-flop.
-    """
-    place = Path(path)
-    if not place.is_file():
-        raise FileNotFoundError(f"synth: no Liberty file {place}; name one such as cells.lib")
-    text = place.read_text(encoding="utf-8", errors="replace")
-    head = re.search(r"^\s*library\s*\(\s*\"?([^\s\")]+)\"?\s*\)\s*\{", text, re.M)
-    if head is None or not re.search(r"\bcell\s*\(", text):
-        raise ValueError(f"synth: {place} is no Liberty file: no library with cells is in it; it begins {text[:40]!r}")
-    if not re.search(r"\bff\s*\(", text):
-        raise ValueError(f"synth: the library of {place} has no flip-flop, which the registers of a unit need")
-    return Liberty(head[1], place, text)
+    def path_lines(self) -> list[str]:
+        """The critical path in lines: its first and its last cells."""
+        steps = self.critical_path
+        shown = [
+            f"  {step.delay_ns:.3f} {step.cell} {step.through} {step.edge} {step.signal}".rstrip() for step in steps
+        ]
+        if len(steps) > 2 * _SHOWN + 1:
+            shown[_SHOWN:-_SHOWN] = [f"  … {len(steps) - 2 * _SHOWN} cells more, which --json lists"]
+        return [f"critical path in {self.library}: {self.delay_ns:.3f} ns", *shown] if steps else []
 
 
 def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> StandardCells:
@@ -98,25 +90,30 @@ def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> Standar
     Raises
     ------
     SynthesisError
-        If Yosys fails, or leaves cells that are not the library's.
+        If Yosys fails, or leaves cells that are not the library's, or a netlist without a path between registers.
+    ValueError
+        If the Liberty file is not whole.
     """
     script = _SCRIPT.format(top=top)
     key = (verilog, script, hashlib.sha256(liberty.text.encode()).hexdigest(), package)
-    found = kept(key, "statistics")
+    found = kept(key, "statistics", "netlist")
     if found is not None:
-        return _parsed(found[0], liberty)
+        return _parsed(found[0], unpacked(found[1]).decode(), liberty)
     with build_folder() as name:
         folder = Path(name)
         for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
             (folder / file).write_text(text, encoding="utf-8")
         run_yosys(script, folder)
-        statistics = (folder / "area.json").read_text(encoding="utf-8")
-    cells = _parsed(statistics, liberty)
-    keep(key, {"statistics": statistics})
+        statistics, netlist = (
+            (folder / file).read_text(encoding="utf-8") if (folder / file).exists() else ""
+            for file in ("area.json", "mapped.json")
+        )
+    cells = _parsed(statistics, netlist, liberty)
+    keep(key, {"statistics": statistics, "netlist": packed(netlist.encode())})
     return cells
 
 
-def _parsed(text: str, liberty: Liberty) -> StandardCells:
+def _parsed(text: str, netlist: str, liberty: Liberty) -> StandardCells:
     cells = parse_netlist(text).cells
     if strange := [cell for cell in cells if cell.startswith("$")]:
         raise SynthesisError(f"library {liberty.name} has no cells for these of the netlist: {', '.join(strange)}")
@@ -127,4 +124,6 @@ def _parsed(text: str, liberty: Liberty) -> StandardCells:
         raise SynthesisError(
             f"Yosys's statistics have no area ({error}); does {liberty.name} say its cells'?"
         ) from error
-    return StandardCells(liberty.name, area, sequential, sum(cells.values()), cells)
+    path = longest_path(netlist, liberty)
+    delay, steps = (path.delay_ns, path.steps) if path else (None, ())
+    return StandardCells(liberty.name, area, sequential, sum(cells.values()), cells, delay, steps)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from positcore.fpga.kept import build_folder, keep, kept
+from positcore.fpga.liberty import Liberty
 from positcore.fpga.memories import read_models
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
+from positcore.fpga.parts import TooLargeError, smaller_design
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
-from positcore.fpga.standard_cells import Liberty, map_cells
+from positcore.fpga.standard_cells import map_cells
 from positcore.fpga.targets import Device, Target, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_bits, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
@@ -100,7 +102,7 @@ def synthesize(
     package = yosys_package()
     verilog = emit_verilog(design) + registered_wrapper(design)
     source = _Source(verilog, script, read_models(chosen.name), package)
-    routing = _routing(source, chosen.synthesis(dsp), device, place, tell) if device and place else None
+    routing = _routing(design, source, chosen.synthesis(dsp), device, place, tell) if device and place else None
     said = _synthesized(source, tell)
     if liberty is not None:
         tell(f"mapping to the cells of {liberty.name}")
@@ -180,7 +182,15 @@ def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
     return said
 
 
-def _routing(source: _Source, synthesis: str, device: Device, place: Place, tell: Callable[[str], None]) -> Routing:
+def _remedy(design: Design, error: TooLargeError) -> str:
+    """What would hold a design that its part does not, or what of it the part would."""
+    larger = f"{error.larger.name} would hold it" if error.larger else "no part of the family is larger"
+    return ", and ".join(filter(None, [larger, smaller_design(design, error.room) or "take a smaller format"]))
+
+
+def _routing(
+    design: Design, source: _Source, synthesis: str, device: Device, place: Place, tell: Callable[[str], None]
+) -> Routing:
     tool = nextpnr_package(device)
     script = source.script.replace(STATISTICS, f"{STATISTICS}\n{NETLIST}")
     made_from = (source.verilog, synthesis, NETLIST, source.package, *device.options, tool)
@@ -193,7 +203,10 @@ def _routing(source: _Source, synthesis: str, device: Device, place: Place, tell
             _run_yosys(source, script, Path(name))
             for seed in missing:
                 tell(f"placing and routing with nextpnr, seed {seed} of {place.seeds}")
-                report = run_nextpnr(device, seed, Path(name))
+                try:
+                    report = run_nextpnr(device, seed, Path(name))
+                except TooLargeError as error:
+                    raise SynthesisError(f"{design} is {error}; {_remedy(design, error)}") from None
                 runs[seed] = parse_routed(report)
                 keep(keys[seed], {"routed": report})
     return Routing.of(device, [runs[seed] for seed in keys], tool)

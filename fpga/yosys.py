@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from positcore.fpga.yowasp import SynthesisError, run_tool, tool_package
+from positcore.fpga.yowasp import SynthesisError, failure, run_tool, tool_package
 
 __all__ = ["Netlist", "parse_depth", "parse_netlist", "run_yosys", "yosys_package"]
 
@@ -32,7 +32,7 @@ def yosys_package() -> str:
 
 
 def run_yosys(script: str, folder: Path) -> None:
-    """Run a Yosys script in a folder, whose files it names without a path.
+    """Run a Yosys script in a folder, whose files it names without a path, and leave yosys.log there.
 
     Raises
     ------
@@ -40,10 +40,9 @@ def run_yosys(script: str, folder: Path) -> None:
         If Yosys fails, with the end of what it said.
     """
     (folder / "script.ys").write_text(script, encoding="utf-8")
-    done = run_tool("yosys", ["-q", "-s", "script.ys"], folder)
+    done = run_tool("yosys", ["-q", "-l", "yosys.log", "-s", "script.ys"], folder)
     if done.returncode:
-        said = (done.stdout + done.stderr).strip()[-1000:] or "it said nothing"
-        raise SynthesisError(f"Yosys failed with status {done.returncode}: {said}")
+        raise failure("Yosys", done.returncode, done.stdout + done.stderr)
 
 
 def parse_netlist(text: str) -> Netlist:

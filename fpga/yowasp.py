@@ -11,7 +11,7 @@ from pathlib import Path
 
 from positcore.errors import MissingToolError
 
-__all__ = ["SynthesisError", "run_tool", "tool_package"]
+__all__ = ["SynthesisError", "failure", "run_tool", "tool_package"]
 
 PROGRAM = "import sys; from {module} import {function}; sys.exit({function}(sys.argv[1:]))"
 
@@ -47,3 +47,8 @@ def run_tool(tool: str, words: list[str], folder: Path, program: str | None = No
         [sys.executable, "-c", text, *words],
         cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)},
     )  # fmt: skip
+
+
+def failure(tool: str, status: int, said: str) -> SynthesisError:
+    """The error of a tool that failed, with the end of what it said."""
+    return SynthesisError(f"{tool} failed with status {status}: {said.strip()[-1000:] or 'it said nothing'}")

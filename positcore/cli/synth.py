@@ -32,9 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
+    from positcore.fpga.liberty import read_liberty
     from positcore.fpga.place import Place
     from positcore.fpga.report import check_report_path, write_report
-    from positcore.fpga.standard_cells import read_liberty
     from positcore.fpga.synthesis import synthesize
 
     design = design_of(args)

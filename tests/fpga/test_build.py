@@ -8,6 +8,7 @@ import pytest
 import positcore as pc
 from positcore.cli import main
 from positcore.fpga import build as builder
+from positcore.fpga import nextpnr, yosys
 from positcore.fpga.bitstream import TimingError, check_folder, write_bitstream
 from positcore.fpga.boards import top
 from positcore.fpga.boards.description import BOARDS, board
@@ -47,7 +48,7 @@ class FakeTools:
             (folder / "top.json").write_text("{}")
         elif name.startswith("nextpnr"):
             seed = int(words[words.index("--seed") + 1])
-            (folder / "timing.json").write_text(routed(self.fmax.get(seed, 20.0)))
+            (folder / "routed.json").write_text(routed(self.fmax.get(seed, 20.0)))
             (folder / "nextpnr.log").write_text(said or "nextpnr's log")
             (folder / "top.config").write_text(f"seed {seed}")
         else:
@@ -60,7 +61,8 @@ def tools(monkeypatch, tmp_path):
     fake = FakeTools()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(builder, "run_tool", fake)
+    for module in (builder, nextpnr, yosys):
+        monkeypatch.setattr(module, "run_tool", fake)
     monkeypatch.setattr(top, "emit_board", named)
     return fake
 
@@ -107,20 +109,34 @@ def test_clock_that_is_not_met(tools):
 
 
 @pytest.mark.parametrize(
-    ("used", "rows", "remedy"),
+    ("name", "used", "rows", "said"),
     [
-        (100000, 2, "83640; 1 × 1 should fit (--rows 1 --columns 1)"),
-        (90000, 1, "83640; take a smaller format, fewer --carry-bits or a larger board"),
+        ("ulx3s", 100000, 2, "83640 (20 % too many); 1 × 1 should fit (--rows 1 --columns 1)"),
+        ("ulx3s", 90000, 1, "83640 (8 % too many); take a smaller format, fewer --carry-bits or a larger board"),
+        (
+            "ulx3s_12f", 30000, 2,
+            "24288 (24 % too many); 1 × 1 should fit (--rows 1 --columns 1), or LFE5U-45F would hold it (--board "
+            "ulx3s_45f)",
+        ),
+        ("ulx3s_25f", 50000, 1, "24288 (106 % too many); LFE5U-85F would hold it (--board ulx3s)"),
+        ("icebreaker", 6000, 1, "5280 (14 % too many); take a smaller format, fewer --carry-bits or a larger board"),
     ],
-)
-def test_too_large(tools, used, rows, remedy):
-    tools.said["nextpnr-ecp5"] = (1, f"Info: \t TRELLIS_COMB: {used}/ 83640   119%\n")
+)  # fmt: skip
+def test_too_large(tools, name, used, rows, said):
+    cell, has = ("ICESTORM_LC", 5280) if name == "icebreaker" else ("TRELLIS_COMB", int(said.split()[0]))
+    tools.said[board(name).device.tool] = (1, f"Info: \t {cell}: {used}/ {has}   119%\n")
     with pytest.raises(SynthesisError) as caught:
-        build(plan("ulx3s", **TINY | {"rows": rows}))
-    said = str(caught.value)
-    assert f"{rows} × 1 cells are too large for LFE5U-85F" in said
-    assert f"{used} TRELLIS_COMB where there are " in said
-    assert said.endswith(remedy)
+        build(plan(name, **TINY | {"rows": rows}))
+    part = board(name).device.part
+    assert str(caught.value) == (
+        f"{rows} × 1 cells are too large for {part}: {used} {cell} where there are {said}"
+    )  # fmt: skip
+
+
+def test_yosys_that_writes_no_netlist(tools, monkeypatch):
+    monkeypatch.setattr(builder, "run_yosys", lambda script, folder: None)
+    with pytest.raises(SynthesisError, match=r"Yosys wrote no netlist top\.json"):
+        build(plan("ulx3s", **TINY))
 
 
 @pytest.mark.parametrize("name", ["yosys", "nextpnr-ecp5", "ecppack"])

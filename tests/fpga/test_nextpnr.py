@@ -83,6 +83,7 @@ def test_what_it_is_asked(monkeypatch, tmp_path):
     assert run.words[1:] == [
         "--85k", "--package", "CABGA381", "--speed", "6", "--freq", "500", "--lpf-allow-unconstrained",
         "--json", "netlist.json", "--report", "routed.json", "--timing-allow-fail", "--seed", "7",
+        "--log", "nextpnr.log", "--quiet",
     ]  # fmt: skip
 
 
@@ -111,8 +112,8 @@ ERROR: Unable to place cell 'x', no BELs remaining to implement cell type 'TRELL
         ("", "nextpnr failed with status 255: it said nothing$"),
         (
             FULL,
-            "too large for LFE5U-85F, CABGA381, speed grade 6: 90000 TRELLIS_COMB where there are 83640, "
-            "200 MULT18X18D where there are 156; take a smaller format",
+            "too large for LFE5U-85F, CABGA381, speed grade 6: 90000 TRELLIS_COMB where there are 83640 "
+            r"\(8 % too many\), 200 MULT18X18D where there are 156 \(29 % too many\)$",
         ),
     ],
     ids=["failed", "silent", "too large"],

@@ -1,6 +1,7 @@
 """Mapping to a library of cells, and the reports that come of it."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import jschon
@@ -9,9 +10,10 @@ import pytest
 import positcore as pc
 from positcore.cli import main
 from positcore.fpga.kept import report_folder
+from positcore.fpga.liberty import read_liberty
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import SCHEMA
-from positcore.fpga.standard_cells import read_liberty
+from positcore.fpga.static_timing import Step
 from positcore.fpga.synthesis import synthesize
 from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.units import Design
@@ -49,6 +51,9 @@ def schema():
 
 
 CELLS = {"$scopeinfo": 2, "INV": 3, "NAND": 5, "DFF": 8}
+NETLIST = json.dumps(
+    {"modules": {"top": {"cells": {"u": {"type": "INV", "connections": {"A": [2], "Y": [3]}}}, "netnames": {}}}}
+)
 
 
 @pytest.fixture
@@ -62,6 +67,7 @@ def mapping(yosys, monkeypatch):
         counts = {"num_cells": sum(CELLS.values()), "num_cells_by_type": CELLS}
         design = {**counts, **({"area": 77.0, "sequential_area": 64.0} if "DFF" in CELLS else {})}
         (folder / "area.json").write_text(json.dumps({"creator": "Yosys", "modules": {"top": {}}, "design": design}))
+        (folder / "mapped.json").write_text(NETLIST)
 
     monkeypatch.setattr("positcore.fpga.standard_cells.run_yosys", run)
     return scripts
@@ -73,8 +79,10 @@ def test_area_of_a_library(library, schema, mapping):
     assert (mapped.library, mapped.area, mapped.flip_flop_area, mapped.count) == ("tiny", 77, 64, 16)
     assert mapped.cells == {"DFF": 8, "INV": 3, "NAND": 5}
     assert report.command.endswith("--target ecp5 --liberty tiny.lib")
+    assert (mapped.delay_ns, mapped.critical_path) == (None, ())
     lines = str(report).splitlines()
     assert "  cells             16   of tiny" in lines
+    assert "  delay, ns          –   tiny has no tables of delays" in lines
     assert "  area              77   in the library's unit, 64 of it flip-flops" in lines
     assert schema.evaluate(jschon.JSON(json.loads(report.json()))).valid
     assert mapping == [
@@ -82,10 +90,27 @@ def test_area_of_a_library(library, schema, mapping):
         "synth -flatten -top posit_mul_8_2_registered\n"
         "setattr -unset init w:*\n"
         "dfflibmap -liberty cells.lib\n"
-        "abc -liberty cells.lib\n"
+        "abc -liberty cells.lib -script +strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;topo;upsize;dnsize\n"
         "opt_clean\n"
         "tee -o area.json stat -json -liberty cells.lib\n"
+        "write_json mapped.json\n"
     ]
+
+
+@pytest.mark.parametrize(("cells", "shown"), [(3, 3), (13, 13), (30, 13)])
+def test_delay_and_path(library, schema, mapping, cells, shown):
+    report = synthesize(DESIGN, liberty=read_liberty(library))
+    path = tuple(Step("INV", "A → Y", "rise", 0.125, "product" if place == 1 else "") for place in range(cells))
+    timed = replace(report, standard_cells=replace(report.standard_cells, delay_ns=cells / 8, critical_path=path))
+    lines = [line.strip() for line in str(timed).splitlines()]
+    assert f"delay, ns    {cells / 8:>7.3f}   register to register, no wires: {8000 / cells:.0f} MHz" in lines
+    first = lines.index(f"critical path in tiny: {cells / 8:.3f} ns")
+    assert lines[first + 1 : first + 3] == ["0.125 INV A → Y rise", "0.125 INV A → Y rise product"]
+    assert len(lines[first + 1 :]) == shown + 2
+    assert (f"… {cells - 12} cells more, which --json lists" in lines) == (cells > shown)
+    found = json.loads(timed.json())
+    assert len(found["standard_cells"]["critical_path"]) == cells
+    assert schema.evaluate(jschon.JSON(found)).valid
 
 
 def test_kept_for_the_library_and_for_no_other(library, mapping):
@@ -133,8 +158,6 @@ def routed(report_of):
     )
 
     def found(design, target, **options):
-        from dataclasses import replace
-
         return replace(report_of, routing=routing) if options["place"] == Place(3) else report_of
 
     return found
