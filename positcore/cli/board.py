@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,12 @@ def _simulate(args: argparse.Namespace) -> int:
         place = f"{virtual.port}@{design.baud:.0f}"
         print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], in simulation; Ctrl-C ends it")
         print(f"use it: POSITCORE_BOARD={place} positcore board selftest", flush=True)
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by `kill`, it ends as by Ctrl-C
         try:
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
             print(f"{virtual.cycles:,} clock cycles simulated")
+        finally:
+            signal.signal(signal.SIGTERM, previous)
     return 0

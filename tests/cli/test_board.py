@@ -187,6 +187,6 @@ def test_a_simulated_board_is_asked_and_tested_by_other_processes():
         assert (facts["board"], facts["rows"], facts["depth"], facts["clock_hz"]) == ("iceb", 1, 8, 12_000_000)
         tested = ask("selftest", "--products", "10")
         assert (tested.returncode, ", 0 differ" in tested.stdout) == (0, True)
-        served.send_signal(signal.SIGINT)
+        served.send_signal(signal.SIGTERM)
         assert "clock cycles simulated" in served.stdout.read()
     assert served.returncode == 0

@@ -49,6 +49,24 @@ def test_what_fits_its_buffer_is_sent_once():
     assert beats(8, np.zeros((5, 1), np.uint8)) == (9 * 9, 9 * 8)
 
 
+def test_the_way_round_that_moves_fewer_bytes():
+    """B is too long to be held, and would be sent for each of two row tiles; transposed, both are sent once."""
+    rng = np.random.default_rng(4)
+    spec, sizes = pc.MacSpec(F8), {"rows": 2, "columns": 2, "depth": 16}
+    driver = GemmDriver(ModelGemm(spec, **sizes))
+    a, b = codes(rng, F8, 4, 7), codes(rng, F8, 7, 40)
+    for bias in (None, codes(rng, F8, 4, 1), codes(rng, F8, 40), codes(rng, F8, 1)[0]):
+        job, turned = driver._shorter_plan(a, b, bias)
+        assert turned
+        assert len(job.a) in (20 * 7, 20 * 8)  # with a bias by rows, one more of each panel
+        assert len(job.b) in (2 * 7, 2 * 8)
+        assert job.traffic < plan(spec, a, b, bias, **sizes).traffic
+        np.testing.assert_array_equal(driver.matmul(a, b, bias), pc.matmul(spec, a, b, bias))
+    assert not driver._shorter_plan(b.T, a.T, None)[1]
+    mixed = pc.MacSpec((F8, pc.PositFormat(8, 1)))
+    assert not GemmDriver(ModelGemm(mixed, **sizes))._shorter_plan(a, b, None)[1]
+
+
 def test_settings_of_a_job():
     a, b = np.zeros((5, 8), np.uint8), np.zeros((8, 6), np.uint8)
     job = plan(pc.MacSpec(F8), a, b, np.zeros(6, np.uint8), rows=2, columns=4, depth=16)

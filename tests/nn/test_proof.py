@@ -78,8 +78,8 @@ def test_one_wrong_bit_of_a_weight_is_found(data, tmp_path, monkeypatch):
     ("change", "message"),
     [
         ({"policy": "float32"}, "Proof: float32 has no hardware here; give a policy such as O12-L12-FBG8q"),
-        ({"backend": "golden"}, r"Proof: backend must be a simulation \(rtl, cocotb.*\), not 'golden'"),
-        ({"backend": "vcs"}, r"Proof: backend must be a simulation \(rtl, cocotb.*\), not 'vcs'"),
+        ({"backend": "golden"}, r"Proof: backend must be one of rtl, cocotb, board.*, not 'golden'"),
+        ({"backend": "vcs"}, r"Proof: backend must be one of rtl, cocotb, board.*, not 'vcs'"),
     ],
 )
 def test_a_wrong_choice(data, tmp_path, change, message):
