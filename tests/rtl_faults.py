@@ -572,7 +572,7 @@ _plant(
     "each tile's last row ends the job",
     "array.o.payload.last & final_is_next",
     "array.o.payload.last",
-    _GEMM,
+    "test_gemm.py::test_tlast_of_tiles_and_of_jobs",
 )
 _plant(
     "gemm.py",
@@ -608,7 +608,7 @@ _plant(
 )  # fmt: skip
 _plant(
     "framing.py", "a frame may be too long",
-    " & (self.position <= MOST_CONTENTS)", "", "test_board.py::test_noise_before_a_frame[frame with too long a body]",
+    " & (self.position <= MOST_CONTENTS)", "", "test_board.py::test_a_frame_with_too_long_a_body_is_dropped",
 )  # fmt: skip
 _plant(
     "framing.py", "an escaped byte is sent as it is",

@@ -27,7 +27,7 @@ VERDICTS = (
     r"assert |AssertionError|Failed: DID NOT RAISE|Failed: Timeout|TimeoutError"
     r"|positcore\.errors\.MismatchError|positcore\.sim\.(stream\.StreamError|gemm\.BusError|report\.Campaign)"
     r"|ValueError: (AndGraph: .* paths of different latency|prove: .* registers before an output)"
-    r"|RuntimeError: GemmDriver: the gemm "
+    r"|RuntimeError: GemmDriver: the gemm |ValueError: GemmDriver: no gemm answers: "
 )
 
 

@@ -61,6 +61,12 @@ class BoardBench:
         assert not deframer.dropped
         return found
 
+    def answer(self, sent):
+        """The one frame that the board sends for these bytes."""
+        found = self.frames(sent)
+        assert len(found) == 1
+        return found[0]
+
     def _run(self, levels, reset=False):
         tx, leds = self._circuit.run(levels, reset=reset)
         self.cycles += len(levels)
@@ -77,7 +83,7 @@ class PlainHost:
 
     def request(self, operation, body=b""):
         self.sequence = (self.sequence + 1) & 0xFFFF
-        (found,) = self.bench.frames(frame(self.session, self.sequence, operation, body))
+        found = self.bench.answer(frame(self.session, self.sequence, operation, body))
         assert found[:3] == (self.session, self.sequence, operation + 0x80)
         return found
 
