@@ -169,7 +169,9 @@ def _dots(panels: Sequence[tuple[Series, str]], title: str) -> Any:
             )  # fmt: skip
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_formatter(
+            ticker.FuncFormatter(lambda value, _: f"{value / 1000:g} k" if value >= 1000 else f"{value:g}")
+        )
         axis.xaxis.set_minor_formatter(ticker.NullFormatter())
         axis.set_xlabel(what)
     axes[0][0].set_yticks(range(len(rows)), rows)
@@ -195,13 +197,13 @@ def _clocks(measured: Sequence[Record], title: str) -> Any:
                 axis.barh(place, routing["fmax_mhz"], color=color, height=0.7)
                 axis.plot([routing["fmax_mhz"], routing["fmax_best_mhz"]], [place] * 2, "|-", color="black", lw=1)
                 axis.text(routing["fmax_best_mhz"], place, f"  {routing['fmax_mhz']:.0f}", va="center", fontsize=8)
-        axis.set_xlabel(f"Fmax, MHz: median of the seeds, line to the best\n{_part(placed, target)}")
-        axis.margins(x=0.12)
+        axis.set_xlabel(_part(placed, target))
+        axis.margins(x=0.15)
         axis.grid(axis="y", visible=False)
     labels = [f"{name} posit<{fmt}>, {stages} stages" for _, name, _, fmt, stages in rows]
     axes[0][0].set_yticks(range(len(rows)), labels)
     axes[0][0].invert_yaxis()
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(f"{title}\nFmax in MHz: the median of the seeds, and a line to the best", fontsize=11)
     return figure
 
 
