@@ -169,9 +169,7 @@ def _dots(panels: Sequence[tuple[Series, str]], title: str) -> Any:
             )  # fmt: skip
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(
-            ticker.FuncFormatter(lambda value, _: f"{value / 1000:g} k" if value >= 1000 else f"{value:g}")
-        )
+        axis.xaxis.set_major_formatter(ticker.FuncFormatter(_short))
         axis.xaxis.set_minor_formatter(ticker.NullFormatter())
         axis.set_xlabel(what)
     axes[0][0].set_yticks(range(len(rows)), rows)
@@ -180,6 +178,10 @@ def _dots(panels: Sequence[tuple[Series, str]], title: str) -> Any:
     axes[0][-1].legend(loc="lower right", framealpha=1)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _short(value: float, _: object) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
 def _clocks(measured: Sequence[Record], title: str) -> Any:
