@@ -92,7 +92,7 @@ class Board:
                 ) from None
 
 
-def _ulx3s(name: str, size: str, rows: int, columns: int) -> Board:
+def _ulx3s(name: str, size: str) -> Board:
     return Board(
         name, f"ULX3S with ECP5 LFE5U-{size}", "ecp5", f"ulx3s:ULX3S_{size}_Platform",
         Device(
@@ -100,17 +100,17 @@ def _ulx3s(name: str, size: str, rows: int, columns: int) -> Board:
             (f"--{size[:-1]}k", "--package", "CABGA381", "--speed", "6"),
         ),
         "clk25", 25_000_000, tuple(("led", number, number) for number in range(4)),
-        MacSpec(PositFormat(8, 2), accumulator=Quire(31)), rows, columns, 256, 4, 40_000_000, DEFAULT_BAUD,
+        MacSpec(PositFormat(8, 2), accumulator=Quire(31)), 4, 4, 256, 4, 40_000_000, DEFAULT_BAUD,
     )  # fmt: skip
 
 
 BOARDS: dict[str, Board] = {
     entry.name: entry
     for entry in (
-        _ulx3s("ulx3s", "85F", 2, 2),
-        _ulx3s("ulx3s_12f", "12F", 2, 2),
-        _ulx3s("ulx3s_25f", "25F", 2, 2),
-        _ulx3s("ulx3s_45f", "45F", 2, 2),
+        _ulx3s("ulx3s", "85F"),
+        _ulx3s("ulx3s_12f", "12F"),
+        _ulx3s("ulx3s_25f", "25F"),
+        _ulx3s("ulx3s_45f", "45F"),
         Board(
             "icebreaker", "iCEBreaker with iCE40 UP5K", "ice40", "icebreaker:ICEBreakerPlatform",
             Device("iCE40UP5K, SG48", "nextpnr-ice40", ("--up5k", "--package", "sg48")),

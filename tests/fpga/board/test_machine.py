@@ -75,7 +75,7 @@ def test_a_product_of_another_spec(machine):
     with pytest.raises(
         ValueError,
         match=r"this product is of posit<8,2> → posit<8,2>, quire, and the board computes posit<4,0> → posit<4,0>, "
-        r"quire7; build one that fits: positcore build --board ulx3s --format 8,2 --rows 2 --columns 2 .* -o out/ulx3s",
+        r"quire7; build one that fits: positcore build --board ulx3s --format 8,2 --rows 4 --columns 4 .* -o out/ulx3s",
     ):
         machine.matmul(pc.MacSpec(F8), a, a.T)
     for spec in (pc.MacSpec(F8, accumulator=pc.Rounded()), pc.MacSpec((F8, F4))):
