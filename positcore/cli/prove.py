@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from positcore.cli.arguments import add_json, add_network
 if TYPE_CHECKING:
     from positcore.nn.inference_proof import ProvenImages
     from positcore.nn.proof import ProvenStep
+    from positcore.nn.proof_report import ReportedProof
     from positcore.nn.recipe import Recipe
 
 __all__ = ["EXAMPLE", "configure", "run"]
@@ -66,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from positcore.data import load
-    from positcore.nn.checkpoint import only_writer
     from positcore.nn.proof import Proof
     from positcore.nn.recipe import Recipe
 
@@ -91,12 +92,8 @@ def run(args: argparse.Namespace) -> int:
         return _prove_images(args, recipe)
     train = load(args.data, "train", args.data_root)
     proof = Proof(recipe, train, load(args.data, "test", args.data_root), args.output, args.backend, args.compare)
-    if proof.checkpoint.exists() != args.resume:
-        there = f"{proof.checkpoint} is there already; go on from it with --resume, or choose another -o"
-        raise ValueError(f"--resume: there is no {proof.checkpoint}; leave --resume out" if args.resume else there)
-    with only_writer(args.output):
-        if args.resume:
-            proof.resume()
+
+    def work() -> None:
         done = len(proof.steps)
         seconds: list[float] = []
 
@@ -110,45 +107,51 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr, flush=True,
             )  # fmt: skip
 
-        try:
-            proof.run(args.steps, told)
-        except KeyboardInterrupt:
-            kept = f"{args.output} holds {len(proof.steps)} step(s); --resume goes on" if proof.steps else ""
-            raise KeyboardInterrupt(kept) from None
+        proof.run(args.steps, told)
         if done == len(proof.steps):
             proof.write()
-    print(json.dumps(proof.record(), indent=2) if args.json else proof.text())
-    return 0
+
+    return _prove(args, proof, proof.checkpoint, work, lambda: proof.steps and f"{len(proof.steps)} step(s)")
 
 
 def _prove_images(args: argparse.Namespace, recipe: Recipe) -> int:
     """Label test images in both, and write proof.json and proof.txt into the folder."""
     from positcore.data import load
-    from positcore.nn.checkpoint import only_writer
     from positcore.nn.inference_proof import InferenceProof
 
     test = load(args.data, "test", args.data_root)
     proof = InferenceProof(recipe, test, args.images, args.output, args.backend, args.weights)
-    if proof.report.exists() != args.resume:
-        there = f"{proof.report} is there already; go on from it with --resume, or choose another -o"
-        raise ValueError(f"--resume: there is no {proof.report}; leave --resume out" if args.resume else there)
+
+    def told(batch: ProvenImages) -> None:
+        done = batch.first + batch.count - args.images.start
+        left = (len(args.images) - done) * batch.seconds / batch.count
+        print(
+            f"images {done}/{len(args.images)}: {batch.codes:,} codes equal, {batch.right} of {batch.count} right, "
+            f"{batch.seconds:.1f} s, {left:.0f} s left",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+    return _prove(
+        args, proof, proof.report, lambda: proof.run(told), lambda: proof.batches and f"{len(proof.batches)} batch(es)"
+    )
+
+
+def _prove(
+    args: argparse.Namespace, proof: ReportedProof, saved: Path, work: Callable[[], object], done: Callable[[], object]
+) -> int:
+    """Go on from `saved` if asked, do the work in the folder, of which `done` says how much is kept, and report."""
+    from positcore.nn.checkpoint import only_writer
+
+    if saved.exists() != args.resume:
+        there = f"{saved} is there already; go on from it with --resume, or choose another -o"
+        raise ValueError(f"--resume: there is no {saved}; leave --resume out" if args.resume else there)
     with only_writer(args.output):
         if args.resume:
             proof.resume()
-
-        def told(batch: ProvenImages) -> None:
-            done = batch.first + batch.count - args.images.start
-            left = (len(args.images) - done) * batch.seconds / batch.count
-            print(
-                f"images {done}/{len(args.images)}: {batch.codes:,} codes equal, {batch.right} of {batch.count} right, "
-                f"{batch.seconds:.1f} s, {left:.0f} s left",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-
         try:
-            proof.run(told)
+            work()
         except KeyboardInterrupt:
-            kept = f"{args.output} holds {len(proof.batches)} batch(es); --resume goes on" if proof.batches else ""
-            raise KeyboardInterrupt(kept) from None
+            kept = done()
+            raise KeyboardInterrupt(f"{args.output} holds {kept}; --resume goes on" if kept else "") from None
     print(json.dumps(proof.record(), indent=2) if args.json else proof.text())
     return 0

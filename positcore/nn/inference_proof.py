@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from positcore.data import Dataset
-from positcore.files import write_aside
-from positcore.nn.backends import BACKENDS, current_backend, use_backend
+from positcore.nn.backends import current_backend, use_backend
 from positcore.nn.checkpoint import load_checkpoint
 from positcore.nn.convert import convert
 from positcore.nn.evaluation import batch_of
 from positcore.nn.models import build
 from positcore.nn.policy import Policy
+from positcore.nn.proof_report import ReportedProof, count_lines, summed
 from positcore.nn.recipe import Recipe
-from positcore.version import __version__
 
 __all__ = ["InferenceProof", "ProvenImages"]
 
@@ -55,7 +50,7 @@ class ProvenImages:
     operations: dict[str, int] = field(default_factory=dict)
 
 
-class InferenceProof:
+class InferenceProof(ReportedProof):
     """Label test images in a backend and in the golden model at once, each operation compared as it is done.
 
     The report is written after each batch, from which another process goes on.
@@ -84,16 +79,12 @@ class InferenceProof:
         self, recipe: Recipe, test: Dataset, images: range, folder: Path, backend: str = "rtl",
         weights: Path | None = None,
     ) -> None:  # fmt: skip
-        if recipe.policy == "float32":
-            raise ValueError("InferenceProof: float32 has no hardware here; give a policy such as O12-L12-FBG8q")
-        if backend == "golden" or backend not in BACKENDS:
-            others = ", ".join(name for name in BACKENDS if name != "golden")
-            raise ValueError(f"InferenceProof: backend must be one of {others}, not {backend!r}")
+        super().__init__(recipe, folder, backend)
         if not 0 <= images.start < images.stop <= len(test):
             raise ValueError(
                 f"InferenceProof: images {images.start}:{images.stop} are not among the {len(test)} of {test.name}"
             )
-        self.recipe, self.test, self.images, self.folder, self.backend = recipe, test, images, folder, backend
+        self.test, self.images = test, images
         self.batches: list[ProvenImages] = []
         torch.manual_seed(recipe.seed)
         model = build(recipe.model, len(test.classes), test.images.shape[1:])
@@ -104,11 +95,6 @@ class InferenceProof:
                 raise ValueError(f"{weights} holds weights of {state['recipe']['model']}, not of {recipe.model}")
             self.model.load_state_dict(state["model"])
         self.weights = "untrained" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
-
-    @property
-    def report(self) -> Path:
-        """What was found, as JSON."""
-        return self.folder / "proof.json"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -127,12 +113,12 @@ class InferenceProof:
         ValueError
             If the folder holds another proof, or a damaged report.
         """
-        try:
-            found = json.loads(self.report.read_text())
-            same = all(found[name] == value for name, value in self.identity.items())
-            batches = [ProvenImages(**batch) for batch in found["batches"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.report} is no report of this command; start anew in another folder") from error
+        batches, same = self._found(
+            lambda found: (
+                [ProvenImages(**batch) for batch in found["batches"]],
+                all(found[name] == value for name, value in self.identity.items()),
+            )
+        )
         if not same:
             raise ValueError(f"{self.report} is of other images, weights or options; start anew in another folder")
         self.batches = batches
@@ -165,28 +151,21 @@ class InferenceProof:
 
     def record(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        operations: Counter[str] = Counter()
-        for batch in self.batches:
-            operations.update(batch.operations)
         return {
-            "what": "test images in a backend, every operation equal to the golden model's code for code",
-            "version": __version__,
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            **self._head("test images in a backend, every operation equal to the golden model's code for code"),
             **self.identity,
             "done": sum(batch.count for batch in self.batches),
             "right": sum(batch.right for batch in self.batches),
             "codes_compared": sum(batch.codes for batch in self.batches),
             "differing": 0,
             "seconds": round(sum(batch.seconds for batch in self.batches), 1),
-            "operations": dict(sorted(operations.items())),
+            "operations": summed(batch.operations for batch in self.batches),
             "batches": [asdict(batch) for batch in self.batches],
         }
 
     def text(self) -> str:
         """All figures, in lines."""
         facts = self.record()
-        width = max(map(len, facts["operations"]), default=0)
         return "\n".join(
             [
                 f"{facts['model']}, {facts['policy']}, {facts['done']} test images of {facts['data']} from "
@@ -194,14 +173,6 @@ class InferenceProof:
                 f"{facts['seconds']:.0f} s",
                 f"{facts['codes_compared']:,} codes of all operations compared with the golden model's, 0 differ; "
                 f"{facts['right']} images right",
-                *(f"  {name:<{width}} {count:>15,}" for name, count in facts["operations"].items()),
+                *count_lines(facts["operations"]),
             ]
         )
-
-    def write(self) -> None:
-        """Write proof.json and proof.txt, each whole or not at all."""
-        for path, text in (
-            (self.report, json.dumps(self.record(), indent=2) + "\n"),
-            (self.report.with_suffix(".txt"), self.text() + "\n"),
-        ):
-            write_aside(path, lambda aside, text=text: aside.write_text(text, encoding="utf-8"))  # type: ignore[misc]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +15,12 @@ from torch import Tensor
 
 from positcore.data import Dataset
 from positcore.errors import MismatchError
-from positcore.files import write_aside
-from positcore.nn.backends import BACKENDS, current_backend, use_backend
+from positcore.nn.backends import current_backend, use_backend
 from positcore.nn.guard import only_simulated
+from positcore.nn.proof_report import ReportedProof, count_lines, summed
 from positcore.nn.recipe import Recipe
 from positcore.nn.tensors import as_array
 from positcore.nn.training import Trainer
-from positcore.version import __version__
 
 __all__ = ["Proof", "ProvenStep"]
 
@@ -58,7 +53,7 @@ class ProvenStep:
     barred: int = 0
 
 
-class Proof:
+class Proof(ReportedProof):
     """Train the first steps of a recipe twice: in the golden model, and in a simulation.
 
     The simulated steps run under `only_simulated`, where golden arithmetic raises, and under `pnn.audit`, where float
@@ -88,17 +83,13 @@ class Proof:
     def __init__(
         self, recipe: Recipe, train: Dataset, test: Dataset, folder: Path, backend: str = "rtl", compare: bool = False
     ) -> None:
-        if recipe.policy == "float32":
-            raise ValueError("Proof: float32 has no hardware here; give a policy such as O12-L12-FBG8q")
-        if backend == "golden" or backend not in BACKENDS:
-            others = ", ".join(name for name in BACKENDS if name != "golden")
-            raise ValueError(f"Proof: backend must be one of {others}, not {backend!r}")
+        super().__init__(recipe, folder, backend)
         if backend == "board" and not compare:
             raise ValueError(
                 "Proof: a board has no units for elements, which are the golden model's, so that it cannot be barred; "
                 "compare each operation (--compare)"
             )
-        self.recipe, self.folder, self.backend, self.compare = recipe, folder, backend, compare
+        self.compare = compare
         self.golden = Trainer(recipe, train, test)
         self.simulated = Trainer(recipe, train, test, audited=True)
         self.steps: list[ProvenStep] = []
@@ -107,11 +98,6 @@ class Proof:
     def checkpoint(self) -> Path:
         """The state of the simulated run."""
         return self.folder / "checkpoint.pt"
-
-    @property
-    def report(self) -> Path:
-        """What was found, as JSON."""
-        return self.folder / "proof.json"
 
     def resume(self) -> None:
         """Go on after the steps in the folder; their outcome is compared anew.
@@ -122,12 +108,12 @@ class Proof:
             If the folder holds another run, or files that are damaged.
         """
         self.simulated.resume(self.checkpoint)
-        try:
-            found = json.loads(self.report.read_text())
-            steps = [ProvenStep(**step) for step in found["steps"]][: self.simulated.steps]
-            same = found["backend"] == self.backend and found["compared_operations"] == self.compare
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.report} is no report of this command; start anew in another folder") from error
+        steps, same = self._found(
+            lambda found: (
+                [ProvenStep(**step) for step in found["steps"]][: self.simulated.steps],
+                found["backend"] == self.backend and found["compared_operations"] == self.compare,
+            )
+        )
         if not same or len(steps) != self.simulated.steps:
             raise ValueError(f"{self.report} is of another backend or comparison; start anew in another folder")
         self.steps = steps
@@ -198,19 +184,12 @@ class Proof:
     @property
     def operations(self) -> dict[str, int]:
         """What each unit did in all steps."""
-        total: dict[str, int] = {}
-        for step in self.steps:
-            for name, count in step.operations.items():
-                total[name] = total.get(name, 0) + count
-        return dict(sorted(total.items()))
+        return summed(step.operations for step in self.steps)
 
     def record(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {
-            "what": "training steps in simulated RTL, equal to the golden model's bit for bit",
-            "version": __version__,
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            **self._head("training steps in simulated RTL, equal to the golden model's bit for bit"),
             "recipe": asdict(self.recipe),
             "backend": self.backend,
             "compared_operations": self.compare,
@@ -235,17 +214,7 @@ class Proof:
             "every operation was compared as it was done" if self.compare else
             f"golden arithmetic was barred ({barred} names), and float arithmetic audited"
         )  # fmt: skip
-        width = max(map(len, self.operations), default=0)
-        lines += [f"  {name:<{width}} {count:>15,}" for name, count in self.operations.items()]
-        return "\n".join(lines)
-
-    def write(self) -> None:
-        """Write proof.json and proof.txt, each whole or not at all."""
-        for path, text in (
-            (self.report, json.dumps(self.record(), indent=2) + "\n"),
-            (self.report.with_suffix(".txt"), self.text() + "\n"),
-        ):
-            write_aside(path, lambda aside, text=text: aside.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        return "\n".join([*lines, *count_lines(self.operations)])
 
 
 def _state(trainer: Trainer) -> dict[str, Tensor]:
