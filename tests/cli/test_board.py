@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import tty
 from types import SimpleNamespace
 
 import pytest
@@ -19,16 +18,6 @@ def run(capsys, *words):
     status = main(["board", *words])
     shown = capsys.readouterr()
     return status, shown.out, shown.err
-
-
-@pytest.fixture
-def silent():
-    """A port on which nothing answers."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    yield os.ttyname(slave)
-    os.close(master)
-    os.close(slave)
 
 
 class FakeBoard(GoldenBoard):
@@ -107,7 +96,7 @@ def test_list(capsys, monkeypatch):
     assert run(capsys, "list", "--json")[1] == "[]\n"
 
 
-def test_what_is_wrong_with_a_port(capsys, monkeypatch, silent):
+def test_what_is_wrong_with_a_port(capsys, monkeypatch, silent_port):
     monkeypatch.delenv(PORT_VARIABLE, raising=False)
     status, out, err = run(capsys, "info")
     assert (status, out) == (2, "")
@@ -120,10 +109,10 @@ def test_what_is_wrong_with_a_port(capsys, monkeypatch, silent):
     )
     monkeypatch.setattr(serial_link, "_SIMULATED_BAUD", 10**9)
     monkeypatch.setattr(serial_link, "_LATENCY", 0.01)
-    status, out, err = run(capsys, "selftest", "--port", silent, "--baud", "9600")
+    status, out, err = run(capsys, "selftest", "--port", silent_port, "--baud", "9600")
     assert (status, out) == (2, "")
     assert err.startswith(
-        f"positcore: board: nothing answers on {silent} at 9600 baud; check the cable, that the board"
+        f"positcore: board: nothing answers on {silent_port} at 9600 baud; check the cable, that the board"
     )
 
 

@@ -19,13 +19,18 @@ SMALL = {"unit": "gemm", "rows": 2, "columns": 3, "depth": 4}
 DESIGN = Design.of(SMALL["unit"], SPEC, rows=2, columns=3, depth=4)
 
 
+TOPS = ("alone", "in the block design")
+
+
 @pytest.fixture(scope="module")
 def text():
     return emit_verilog(DESIGN)
 
 
-def test_products_with_pauses_and_resets(text):
-    report = run_bench(SPEC, **SMALL, packets=18, seed=1, verilog=text)
+@pytest.mark.parametrize(("block_design", "seed"), [(False, 1), (True, 0)], ids=TOPS)
+def test_products_with_pauses_and_resets(block_design, seed):
+    """Within the block design resets begin between clock edges, and masters go on in the first cycle after them."""
+    report = run_bench(SPEC, **SMALL, packets=18, seed=seed, block_design=block_design)
     assert report.results > 100
     assert report.resets == 6
     assert not [hole for hole in report.holes if not hole.startswith(("pauses", "bias"))]
@@ -33,8 +38,9 @@ def test_products_with_pauses_and_resets(text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
-def test_all_bins(simulator):
-    report = run_bench(SPEC, **SMALL, packets=90, seed=3, simulator=simulator)
+@pytest.mark.parametrize("block_design", [False, True], ids=TOPS)
+def test_all_bins(simulator, block_design):
+    report = run_bench(SPEC, **SMALL, packets=90, seed=3, simulator=simulator, block_design=block_design)
     assert report.resets == 30
     assert report.holes == []
 
@@ -80,22 +86,6 @@ def test_planted_faults(text, what):
 def test_other_designs(spec, seed):
     sizes = {"unit": "gemm", "rows": 1 + seed, "columns": 4 - seed, "depth": 2 << seed, "stages": seed % 3}
     assert run_bench(spec, **sizes, packets=60, seed=seed).resets == 20
-
-
-def test_within_the_block_design():
-    """Resets begin between clock edges, and masters go on in the first cycle after them."""
-    report = run_bench(SPEC, **SMALL, packets=18, seed=0, block_design=True)
-    assert report.results > 100
-    assert report.resets == 6
-    assert not [hole for hole in report.holes if not hole.startswith(("pauses", "bias"))]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
-def test_within_the_block_design_all_bins(simulator):
-    report = run_bench(SPEC, **SMALL, packets=90, seed=3, simulator=simulator, block_design=True)
-    assert report.resets == 30
-    assert report.holes == []
 
 
 RESET_FAULTS = {

@@ -11,31 +11,21 @@ from positcore.fpga.board.host import Board
 from positcore.fpga.board.serial_link import SerialLink
 
 
-@pytest.fixture
-def port():
-    """A port on which nothing answers."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    yield os.ttyname(slave)
-    os.close(master)
-    os.close(slave)
-
-
 def test_no_such_port():
     with pytest.raises(BoardError, match="there is no port /dev/ttyNONE; plug the board in"):
         Board("/dev/ttyNONE")
 
 
-def test_nothing_answers(port):
+def test_nothing_answers(silent_port):
     with pytest.raises(BoardError, match=r"nothing answers on .* at 1000000 baud; check the cable"):
-        SerialLink(port, latency=0.001)
+        SerialLink(silent_port, latency=0.001)
 
 
-def test_what_answers_is_of_another_baud(port, monkeypatch):
+def test_what_answers_is_of_another_baud(silent_port, monkeypatch):
     """Bytes come, but no frames."""
     monkeypatch.setattr(serial_link.serial.Serial, "read", lambda self, size: b"U")
     with pytest.raises(BoardError, match=r"what comes from .* at 9600 baud makes no frame; name the baud that the"):
-        SerialLink(port, 9600, latency=0.001)
+        SerialLink(silent_port, 9600, latency=0.001)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +50,14 @@ def greeted(monkeypatch, port, greeting):
     return SerialLink(port, latency=0.001)
 
 
-def test_another_device(monkeypatch, port):
+def test_another_device(monkeypatch, silent_port):
     with pytest.raises(BoardError, match="is no positcore board: b'nope"):
-        greeted(monkeypatch, port, b"nope\x01")
+        greeted(monkeypatch, silent_port, b"nope\x01")
 
 
-def test_another_version(monkeypatch, port):
+def test_another_version(monkeypatch, silent_port):
     with pytest.raises(BoardError, match="speaks version 9 of the link, not 1; configure"):
-        greeted(monkeypatch, port, b"posi\x09")
+        greeted(monkeypatch, silent_port, b"posi\x09")
 
 
 def test_vanished_device(monkeypatch):
@@ -82,19 +72,19 @@ def test_vanished_device(monkeypatch):
     link.close()
 
 
-def test_a_lost_session(monkeypatch, port):
+def test_a_lost_session(monkeypatch, silent_port):
     with monkeypatch.context() as patched:
-        link = greeted(patched, port, serial_link.GREETING)
+        link = greeted(patched, silent_port, serial_link.GREETING)
     monkeypatch.setattr(serial_link, "LONGEST_WAIT", 0.001)
     with pytest.raises(SessionLost, match=r"no answer on .* to 8 tries of READ; begin a new session"):
         link.read(0)
     link.close()
 
 
-def test_a_port_in_use(monkeypatch, port):
-    link = greeted(monkeypatch, port, serial_link.GREETING)
+def test_a_port_in_use(monkeypatch, silent_port):
+    link = greeted(monkeypatch, silent_port, serial_link.GREETING)
     with pytest.raises(BoardError, match="is in use by another program"):
-        SerialLink(port)
+        SerialLink(silent_port)
     link.close()
 
 
