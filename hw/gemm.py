@@ -25,7 +25,7 @@ class Gemm(wiring.Component):
     An array of rows × columns cells computes a tile of C at a time, one step k of the dot products in each cycle,
     tile after tile without a bubble, as long as both operands are there and the results are taken. Operands stream
     in through rings of block RAM, which hold what is used again; K may exceed their depth. What is sent, and in what
-    order: docs/gemm.md, or `positcore.hw.driver`, which does it. The edges of M and N are padded with zeros by
+    order: docs/gemm.md, or `positcore.hw.gemm_job`, which does it. The edges of M and N are padded with zeros by
     software. NaR in A makes NaR of its row of C, NaR in B of its column, and of nothing else.
 
     `rst` is synchronous and active high; a soft reset by register does the same to all but the settings, and may

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from positcore.files import write_aside
-from positcore.hw.driver import plan
 from positcore.hw.emit import FlatUnit
+from positcore.hw.gemm_job import plan
 from positcore.hw.gemm_registers import gemm_registers
 from positcore.hw.units import Design
 from positcore.sim.report import Mismatch

@@ -77,7 +77,7 @@ class Board:
         }
 
     def matmul(self, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None) -> NDArray[np.unsignedinteger]:
-        """A·B + bias, codes in, codes out; parameters and errors as of `positcore.hw.driver.plan`.
+        """A·B + bias, codes in, codes out; parameters and errors as of `positcore.hw.gemm_job.plan`.
 
         If the session is lost, the product is begun anew in another one.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from positcore.errors import MismatchError
 from positcore.gemm import matmul
-from positcore.hw.driver import GemmJob, plan
+from positcore.hw.gemm_job import GemmJob, plan
 from positcore.hw.gemm_registers import gemm_registers
 from positcore.hw.registers import Kind
 from positcore.hw.units import Design

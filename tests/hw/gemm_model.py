@@ -74,3 +74,14 @@ class ModelGemm:
         assert len(out) == size
         self.done, self.started = True, False
         return out
+
+
+def random_codes(rng, fmt, *shape):
+    """Codes without NaR."""
+    found = rng.integers(0, 1 << fmt.n, shape).astype(fmt.dtype)
+    return np.where(found == fmt.nar, 0, found).astype(fmt.dtype)
+
+
+def traffic(job):
+    """How many bytes a job moves."""
+    return len(job.bytes_a) + len(job.bytes_b) + job.size

@@ -1,11 +1,12 @@
-"""What software sends to a gemm: products by a model of the device, and what a driver refuses."""
+"""Products by a model of the device, and what a driver refuses."""
 
 import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.hw.driver import GemmDriver, plan
-from tests.hw.gemm_model import ModelGemm
+from positcore.hw.driver import GemmDriver
+from positcore.hw.gemm_job import plan
+from tests.hw.gemm_model import ModelGemm, random_codes, traffic
 from tests.reference import format_id
 
 F8 = pc.PositFormat(8, 2)
@@ -17,36 +18,16 @@ SPECS = [
 ]
 
 
-def codes(rng, fmt, *shape):
-    found = rng.integers(0, 1 << fmt.n, shape).astype(fmt.dtype)
-    return np.where(found == fmt.nar, 0, found).astype(fmt.dtype)
-
-
 @pytest.mark.parametrize("spec", SPECS, ids=format_id)
 def test_products_of_all_shapes(spec):
     rng = np.random.default_rng(3)
     driver = GemmDriver(ModelGemm(spec, rows=3, columns=4, depth=16))
     assert (driver.spec, driver.rows, driver.columns, driver.depth) == (spec, 3, 4, 16)
     for m, k, n in [(1, 1, 1), (3, 16, 4), (3, 17, 4), (7, 5, 9), (2, 40, 13), (6, 15, 8), (4, 0, 5), (10, 1, 30)]:
-        a, b = codes(rng, spec.a, m, k), codes(rng, spec.b, k, n)
-        whole = codes(rng, pc.PositFormat(3, 0), n).astype(spec.a.dtype) << (spec.a.n - 3)  # codes of any format
-        for bias in (None, codes(rng, spec.a, m, 1), whole if spec.a == spec.b else None):
+        a, b = random_codes(rng, spec.a, m, k), random_codes(rng, spec.b, k, n)
+        whole = random_codes(rng, pc.PositFormat(3, 0), n).astype(spec.a.dtype) << (spec.a.n - 3)  # codes of any format
+        for bias in (None, random_codes(rng, spec.a, m, 1), whole if spec.a == spec.b else None):
             np.testing.assert_array_equal(driver.matmul(a, b, bias), pc.matmul(spec, a, b, bias))
-
-
-def test_what_fits_its_buffer_is_sent_once():
-    a, b = np.zeros((5, 8), np.uint8), np.zeros((8, 6), np.uint8)
-    sizes = {"rows": 2, "columns": 2}  # 3 panels of each, 8 steps
-
-    def beats(depth, bias=None):
-        job = plan(pc.MacSpec(F8), a, b, bias, depth=depth, **sizes)
-        return len(job.a), len(job.b)
-
-    assert beats(32) == (3 * 8, 3 * 8)
-    assert beats(16) == (3 * 8, 9 * 8)
-    assert beats(8) == (3 * 8, 9 * 8)
-    assert beats(4) == (9 * 8, 9 * 8)
-    assert beats(8, np.zeros((5, 1), np.uint8)) == (9 * 9, 9 * 8)
 
 
 def test_the_way_round_that_moves_fewer_bytes():
@@ -54,46 +35,17 @@ def test_the_way_round_that_moves_fewer_bytes():
     rng = np.random.default_rng(4)
     spec, sizes = pc.MacSpec(F8), {"rows": 2, "columns": 2, "depth": 16}
     driver = GemmDriver(ModelGemm(spec, **sizes))
-    a, b = codes(rng, F8, 4, 7), codes(rng, F8, 7, 40)
-    for bias in (None, codes(rng, F8, 4, 1), codes(rng, F8, 40), codes(rng, F8, 1)[0]):
+    a, b = random_codes(rng, F8, 4, 7), random_codes(rng, F8, 7, 40)
+    for bias in (None, random_codes(rng, F8, 4, 1), random_codes(rng, F8, 40), random_codes(rng, F8, 1)[0]):
         job, turned = driver._shorter_plan(a, b, bias)
         assert turned
         assert len(job.a) in (20 * 7, 20 * 8)  # with a bias by rows, one more of each panel
         assert len(job.b) in (2 * 7, 2 * 8)
-        assert job.traffic < plan(spec, a, b, bias, **sizes).traffic
+        assert traffic(job) < traffic(plan(spec, a, b, bias, **sizes))
         np.testing.assert_array_equal(driver.matmul(a, b, bias), pc.matmul(spec, a, b, bias))
     assert not driver._shorter_plan(b.T, a.T, None)[1]
     mixed = pc.MacSpec((F8, pc.PositFormat(8, 1)))
     assert not GemmDriver(ModelGemm(mixed, **sizes))._shorter_plan(a, b, None)[1]
-
-
-def test_settings_of_a_job():
-    a, b = np.zeros((5, 8), np.uint8), np.zeros((8, 6), np.uint8)
-    job = plan(pc.MacSpec(F8), a, b, np.zeros(6, np.uint8), rows=2, columns=4, depth=16)
-    assert job.settings == {"mode": 0b10110, "steps": 8, "row_tiles": 3, "column_tiles": 2}
-    assert (job.size, len(job.bytes_a), len(job.bytes_b)) == (3 * 2 * 2 * 4, 3 * 8 * 2, 3 * 2 * 9 * 4)
-    with pytest.raises(ValueError, match="GemmJob: the product is in 48 bytes, not 3"):
-        job.product(b"abc")
-
-
-def test_what_cannot_be_planned():
-    a, b = np.zeros((5, 8), np.uint8), np.zeros((8, 6), np.uint8)
-    sizes = {"rows": 2, "columns": 2, "depth": 16}
-    with pytest.raises(ValueError, match=r"plan: a product of shape \(0, 6\) has no elements to compute; leave it out"):
-        plan(pc.MacSpec(F8), a[:0], b, **sizes)
-    with pytest.raises(
-        ValueError, match=r"plan: the bias must be one a row \(M, 1\) or one a column \(1, N\), not \(5, 6\); append"
-    ):
-        plan(pc.MacSpec(F8), a, b, np.zeros((5, 6), np.uint8), **sizes)
-    mixed = pc.MacSpec((F8, pc.PositFormat(5, 1)))
-    with pytest.raises(
-        ValueError, match=r"a bias a column must have codes in B's format posit<5,1>, which this one lacks"
-    ):
-        plan(mixed, a, b, np.full(6, 0x41, np.uint8), **sizes)
-    with pytest.raises(ValueError, match="a dot product of 9 terms exceeds the 7 that a quire with 3 carry bits holds"):
-        plan(pc.MacSpec(F8, accumulator=pc.Quire(3)), a, b, np.zeros(6, np.uint8), **sizes)
-    with pytest.raises(ValueError, match=r"a and b must be of shapes \(M, K\) and \(K, N\)"):
-        plan(pc.MacSpec(F8), a, a, **sizes)
 
 
 def test_a_matrix_of_biases_as_a_product():
@@ -101,7 +53,7 @@ def test_a_matrix_of_biases_as_a_product():
     rng = np.random.default_rng(4)
     spec = pc.MacSpec(F8)
     driver = GemmDriver(ModelGemm(spec, rows=2, columns=2, depth=16))
-    a, b, bias = codes(rng, F8, 3, 7), codes(rng, F8, 7, 4), codes(rng, F8, 3, 4)
+    a, b, bias = random_codes(rng, F8, 3, 7), random_codes(rng, F8, 7, 4), random_codes(rng, F8, 3, 4)
     identity = F8.encode(np.eye(3))
     got = driver.matmul(np.hstack([a, identity]), np.vstack([b, bias]))
     np.testing.assert_array_equal(got, pc.matmul(spec, a, b, bias))

@@ -9,9 +9,10 @@ import pytest
 import positcore as pc
 from positcore.fpga.targets import TARGETS
 from positcore.fpga.yosys import parse_netlist, run_yosys
-from positcore.hw.driver import GemmDriver, plan
+from positcore.hw.driver import GemmDriver
 from positcore.hw.emit import emit_verilog
 from positcore.hw.gemm import Gemm
+from positcore.hw.gemm_job import plan
 from positcore.hw.gemm_registers import gemm_registers
 from positcore.hw.registers import register_table
 from positcore.hw.units import Design
