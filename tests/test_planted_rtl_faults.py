@@ -152,9 +152,9 @@ def test_the_list():
     # Every generator has some, but for those that only declare or name things, or emit text.
     files = {path.name for path in (ROOT / "hw").glob("*.py")} - {Path(fault.path).name for fault in RTL_FAULTS}
     assert files == {
-        "__init__.py", "block_design.py", "board.py", "driver.py", "emit.py", "expressions.py", "gemm_job.py", "golden.py",
-        "link_protocol.py", "liveness.py", "mac.py", "netlist.py", "parameters.py", "raw.py", "register_header.py",
-        "registry.py", "rows.py", "units.py", "verilog.py", "yosys.py",
+        "__init__.py", "block_design.py", "board.py", "driver.py", "emit.py", "expressions.py", "gemm_job.py",
+        "golden.py", "link_protocol.py", "liveness.py", "mac.py", "netlist.py", "parameters.py", "raw.py",
+        "register_header.py", "registry.py", "rows.py", "units.py", "verilog.py", "yosys.py",
     }  # fmt: skip
     assert len(UNITS) == 28
 

@@ -17,6 +17,7 @@ import numpy as np
 from positcore.codec import decode
 from positcore.gemm.direct import correlation_codes, correlation_fits, weight_gradient_fits, weight_sums_codes
 from positcore.gemm.dots import row_norms
+from positcore.gemm.doubt import Gather
 from positcore.gemm.patches import (
     Geometry,
     add_folded,
@@ -28,7 +29,7 @@ from positcore.gemm.patches import (
     unfold,
 )
 from positcore.gemm.products import matmul_codes, value_dtype
-from positcore.gemm.quire import Gather, Product, check_capacity, product_sums, resolve, working_dtype
+from positcore.gemm.quire import Product, check_capacity, product_sums, resolve, working_dtype
 from positcore.mac import Aligned, Fused, MacSpec, Quire, Rounded
 
 if TYPE_CHECKING:

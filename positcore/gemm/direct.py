@@ -16,10 +16,11 @@ import numpy as np
 from positcore.codec import encode_bits
 from positcore.gemm.blocks import LANES, PAIRINGS, ROWS, TALL, TAPS, add_dots, add_products, padded
 from positcore.gemm.dots import row_norms
+from positcore.gemm.doubt import Doubtful, settle_precise
 from positcore.gemm.filter import relative_bound
 from positcore.gemm.patches import Geometry, gather_patches, gather_taps
 from positcore.gemm.planes import Planes, add_squares, fill, planes_of
-from positcore.gemm.quire import Doubtful, pays_in_float32, settle_precise
+from positcore.gemm.quire import pays_in_float32
 from positcore.jit import any_order_kernel, float_bits, kernel
 from positcore.mac import MacSpec, Quire
 from positcore.threads import run_split

@@ -10,16 +10,15 @@ import numpy as np
 from positcore.codec import decode
 from positcore.gemm.aligned import aligned_codes
 from positcore.gemm.dots import row_norms
+from positcore.gemm.doubt import Doubtful, settle
 from positcore.gemm.fused import fused_codes
 from positcore.gemm.quire import (
-    Doubtful,
     Product,
     check_capacity,
     filtered_sums,
     part_of,
     product_sums,
     quire_codes,
-    settle,
     working_dtype,
 )
 from positcore.gemm.rounded import rounded_codes

@@ -18,41 +18,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from positcore.codec import encode_into
 from positcore.gemm.blas import has_control, one_thread
-from positcore.gemm.certificate import certified, smallest_lsb
-from positcore.gemm.compensated import compensated_codes
-from positcore.gemm.dots import column_norms, gathered_columns, paired_dots, row_norms
+from positcore.gemm.dots import column_norms, gathered_columns, row_norms
+from positcore.gemm.doubt import Filtered, Gather, settle_all
 from positcore.gemm.filter import bias_sizes, filter_codes, filter_into, relative_bound
 from positcore.mac import MacSpec
-from positcore.superaccumulator import exact_dots
 from positcore.threads import run_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Doubtful", "Filtered", "Gather", "Product", "check_capacity", "exact_codes", "filtered_sums", "part_of",
-    "pays_in_float32", "product_sums", "quire_codes", "resolve", "settle", "settle_precise", "working_dtype",
+    "Product", "check_capacity", "filtered_sums", "part_of", "pays_in_float32", "product_sums", "quire_codes",
+    "resolve", "working_dtype",
 ]  # fmt: skip
 
 Product = Callable[[Any, Any], Any]
-Gather = Callable[[Any], Any]
 
-_GATHERED = 1 << 23  # float64 items that one round on doubtful outputs may copy
-_GRAIN = 1 << 14
 _PART = 256  # terms that are at least summed at a time, before they are added in float64
 _PARTS = 16  # parts of a dot product, at most
 _BLOCK = 1 << 21  # sums of parts that a thread has in memory at a time
 _OWN_THREADS = 1 << 22  # products from which a matrix product pays for being split over our own threads
 _LITTLE_DOUBT = 0.04  # shares of the outputs: up to this, float32 pays; above the next, sums in parts do
 _MUCH_DOUBT = 0.001
-_FEW = 1 << 15  # terms of doubtful outputs that are summed in integers sooner than anything is proven about them
-_WORTH_CERTIFYING = 1  # doubtful outputs for each operand, from which looking at the operands' last bits pays
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 
@@ -123,7 +115,7 @@ def quire_codes(
         every = indices.size == len(a) and bool((indices == np.arange(len(a))).all())
         return a if every and a.flags.c_contiguous else a[indices]
 
-    return _settle(spec, first, length, rows, columns, gather_rows, lambda j: gathered_columns(b, j), bias)
+    return settle_all(spec, first, length, rows, columns, gather_rows, lambda j: gathered_columns(b, j), bias)
 
 
 def product_sums(
@@ -263,152 +255,4 @@ def resolve(
     ndarray of `spec.out.dtype`, (M, N)
     """
     first = filtered_sums(spec, sums, length, rows, columns, bias)
-    return _settle(spec, first, length, rows, columns, gather_rows, gather_columns, bias)
-
-
-class Filtered(NamedTuple):
-    """What the filter found."""
-
-    codes: NDArray[Any]  # (M, N)
-    doubtful: NDArray[np.intp]  # flat indices of codes that may be wrong
-    values: NDArray[np.float64]  # the sums there, as computed
-    precise: bool  # whether they were summed in float64
-
-
-class Doubtful(NamedTuple):
-    """Outputs in doubt, an array item each."""
-
-    at: NDArray[np.intp]  # where in the flat result
-    row: NDArray[np.intp]  # which of the gathered operands
-    column: NDArray[np.intp]
-    size: NDArray[np.float64]  # the product of the operands' norms
-    bias: NDArray[np.float64]
-    value: NDArray[np.float64]  # as computed
-
-    def among(self, chosen: NDArray[Any]) -> Doubtful:
-        """Those that an index or a mask chooses."""
-        return Doubtful(*(column[chosen] for column in self))
-
-
-def _settle(
-    spec: MacSpec,
-    first: Filtered,
-    length: int,
-    rows: NDArray[np.float64],
-    columns: NDArray[np.float64],
-    gather_rows: Gather,
-    gather_columns: Gather,
-    bias: NDArray[Any] | None,
-) -> NDArray[Any]:
-    """Complete the codes that the filter left in doubt; other parameters as for `resolve`."""
-    codes, doubtful, computed, precise = first
-    if not doubtful.size:
-        return codes
-    offsets = np.broadcast_to(np.zeros(()) if bias is None else bias, codes.shape)
-    if doubtful.size * length <= _FEW:
-        i, j = np.divmod(doubtful, codes.shape[1])
-        pair = np.arange(doubtful.size)
-        exact = exact_codes(spec, gather_rows(i), gather_columns(j), pair, pair, offsets[i, j].astype(np.float64))
-        codes.reshape(-1)[doubtful] = exact
-        return codes
-    most = max(1, _GATHERED // max(1, length))
-    step = max(1, doubtful.size if sum(codes.shape) <= most else most // 2)
-    for start in range(0, doubtful.size, step):
-        at = doubtful[start : start + step]
-        i, j = np.divmod(at, codes.shape[1])
-        left = Doubtful(
-            at, i, j, rows[i] * columns[j], offsets[i, j].astype(np.float64), computed[start : start + step]
-        )
-        _settle_gathered(spec, codes.reshape(-1), left, length, gather_rows, gather_columns, precise)
-    return codes
-
-
-def settle_precise(
-    spec: MacSpec, codes: NDArray[Any], left: Doubtful, length: int, gather_rows: Gather, gather_columns: Gather
-) -> None:
-    """Compute those of the flat `codes` that sums in float64 left in doubt; `left` names operands as gathered.
-
-    `length` is that of the dot products, a bias counted.
-    """
-    if not left.at.size:
-        return
-    if left.at.size * length <= _FEW:
-        pair, (a, bt) = np.arange(left.at.size), (gather_rows(left.row), gather_columns(left.column))
-        codes[left.at] = exact_codes(spec, a, bt, pair, pair, left.bias)
-        return
-    step = max(1, _GATHERED // max(1, 2 * length))
-    for start in range(0, left.at.size, step):
-        part = left.among(np.arange(start, min(start + step, left.at.size)))
-        _settle_gathered(spec, codes, part, length, gather_rows, gather_columns, True)
-
-
-def _settle_gathered(
-    spec: MacSpec,
-    codes: NDArray[Any],
-    left: Doubtful,
-    length: int,
-    gather_rows: Gather,
-    gather_columns: Gather,
-    precise: bool,
-) -> None:
-    """`settle` with each operand gathered once."""
-    (used_rows, row), (used_columns, column) = _compact(left.row), _compact(left.column)
-    a, bt = gather_rows(used_rows), gather_columns(used_columns)
-    settle(spec, codes, left._replace(row=row, column=column), length, a, bt, precise)
-
-
-def settle(
-    spec: MacSpec, codes: NDArray[Any], left: Doubtful, length: int, a: NDArray[Any], bt: NDArray[Any], precise: bool
-) -> None:
-    """Compute those of the flat `codes` that are in doubt, from their operands among the rows of `a` and `bt`.
-
-    `length` is that of the dot products, a bias counted; `precise` says that `left.value` was summed in float64.
-    """
-    if left.at.size * length > _FEW:
-        if not precise:
-            values = paired_dots(a, bt, left.row, left.column) + left.bias
-            proven, doubtful = filter_codes(spec.out, values[None], length, np.ones(1), left.size + np.abs(left.bias))
-            codes[left.at] = proven[0]
-            left = left._replace(value=values).among(doubtful)
-        if left.at.size > _WORTH_CERTIFYING * (len(a) + len(bt)):
-            lsb = smallest_lsb(a)[left.row] * smallest_lsb(bt)[left.column]
-            sure = certified(lsb, left.size, left.bias)
-            codes[left.at[sure]] = spec.out.encode(left.value[sure])
-            left = left.among(~sure)
-        if left.at.size:
-            proven, doubt = compensated_codes(spec.out, a, bt, left.row, left.column, left.bias, left.size)
-            codes[left.at] = proven
-            left = left.among(doubt)
-    if left.at.size:
-        codes[left.at] = exact_codes(spec, a, bt, left.row, left.column, left.bias)
-
-
-def _compact(indices: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The distinct indices, in order, and the place of each given index among them."""
-    place = np.zeros(int(indices.max()) + 1, np.intp)
-    place[indices] = 1
-    used = np.flatnonzero(place)
-    place[used] = np.arange(used.size)
-    return used, place[indices]
-
-
-def exact_codes(
-    spec: MacSpec,
-    a: NDArray[Any],
-    bt: NDArray[Any],
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    bias: NDArray[np.float64],
-) -> NDArray[Any]:
-    """Codes of the dot products a[rows[s]]·bt[columns[s]] + bias[s], summed in integers and rounded once."""
-    short = spec.a.significand_bits + spec.b.significand_bits <= 27
-    out = spec.out
-    sums = np.empty(rows.size)
-    codes = np.empty(rows.size, out.dtype)
-
-    def work(i: int, j: int) -> None:
-        exact_dots(a, bt, bias[i:j], rows[i:j], columns[i:j], short, sums[i:j])
-        encode_into(sums[i:j], out.n, out.es, out.flushed, codes[i:j])
-
-    run_split(work, rows.size, max(1, _GRAIN // max(1, a.shape[1])))
-    return codes
+    return settle_all(spec, first, length, rows, columns, gather_rows, gather_columns, bias)

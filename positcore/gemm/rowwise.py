@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from positcore.gemm.doubt import Doubtful, settle_precise
 from positcore.gemm.filter import filter_codes
-from positcore.gemm.quire import Doubtful, settle_precise
 from positcore.jit import any_order_kernel
 from positcore.mac import MacSpec, Quire
 from positcore.threads import run_split

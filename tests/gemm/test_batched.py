@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.gemm import products, quire
+from positcore.gemm import doubt, products, quire
 from tests.gemm.test_accumulators import dot
 from tests.reference import exact_matmul, format_id, rounded, special_codes, value
 
@@ -95,13 +95,14 @@ def test_each_path_gives_the_same_codes(spec, how, monkeypatch):
             codes = original(*arguments)[0]
             return np.zeros_like(codes), np.arange(codes.size)
 
-        monkeypatch.setattr(quire, "filter_codes", prove_nothing)
+        for module in (quire, doubt):
+            monkeypatch.setattr(module, "filter_codes", prove_nothing)
         monkeypatch.setattr(products, "_GATHERED", 60)
     if how == "every step":
-        monkeypatch.setattr(quire, "_FEW", -1)
-        monkeypatch.setattr(quire, "_WORTH_CERTIFYING", 0)
+        monkeypatch.setattr(doubt, "_FEW", -1)
+        monkeypatch.setattr(doubt, "_WORTH_CERTIFYING", 0)
     if how == "integers":
-        monkeypatch.setattr(quire, "_FEW", 1 << 60)
+        monkeypatch.setattr(doubt, "_FEW", 1 << 60)
     if how == "float32" and spec.a.tensor_dtype == spec.b.tensor_dtype == np.float32:
         monkeypatch.setattr(quire, "working_dtype", lambda *_: np.dtype(np.float32))
     assert np.array_equal(pc.matmul(spec, a, b), expected[None])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
-from positcore.gemm import quire
+from positcore.gemm import doubt, quire
 from tests.reference import exact_matmul, format_id, special_codes
 
 SPECS = [
@@ -92,7 +92,7 @@ def test_ties_alone_and_broken(fmt):
 
 def prove_nothing(monkeypatch, *steps):
     """Leave every output in doubt after these steps, and let no step be skipped."""
-    filter_codes, filter_into, compensated = quire.filter_codes, quire.filter_into, quire.compensated_codes
+    filter_codes, filter_into, compensated = quire.filter_codes, quire.filter_into, doubt.compensated_codes
 
     def unsure(*arguments):
         codes, _ = filter_codes(*arguments)
@@ -102,16 +102,17 @@ def prove_nothing(monkeypatch, *steps):
         filter_into(*arguments)
         arguments[-2][:], arguments[-1][:] = 0, True
 
-    monkeypatch.setattr(quire, "_FEW", -1)
-    monkeypatch.setattr(quire, "_WORTH_CERTIFYING", 0)
+    monkeypatch.setattr(doubt, "_FEW", -1)
+    monkeypatch.setattr(doubt, "_WORTH_CERTIFYING", 0)
     if "filter" in steps:
-        monkeypatch.setattr(quire, "filter_codes", unsure)
+        for module in (quire, doubt):
+            monkeypatch.setattr(module, "filter_codes", unsure)
         monkeypatch.setattr(quire, "filter_into", unsure_into)
     if "certificate" in steps:
-        monkeypatch.setattr(quire, "certified", lambda lsb, *rest: np.zeros(lsb.shape, bool))
+        monkeypatch.setattr(doubt, "certified", lambda lsb, *rest: np.zeros(lsb.shape, bool))
     if "compensated" in steps:
         monkeypatch.setattr(
-            quire, "compensated_codes", lambda *x: (np.zeros_like(compensated(*x)[0]), np.ones(x[3].size, bool))
+            doubt, "compensated_codes", lambda *x: (np.zeros_like(compensated(*x)[0]), np.ones(x[3].size, bool))
         )
 
 
@@ -127,7 +128,7 @@ def test_each_path_gives_the_same_codes(spec, path, own_threads, monkeypatch):
     a, b, bias = (normal(spec.a, rng, (6, 20)), normal(spec.b, rng, (20, 7)), normal(spec.a, rng, (6, 1)))
     expected = exact_matmul(spec, a, b, bias)
     prove_nothing(monkeypatch, *STEPS[:path])
-    monkeypatch.setattr(quire, "_GATHERED", 100)  # several rounds
+    monkeypatch.setattr(doubt, "_GATHERED", 100)  # several rounds
     if own_threads:
         monkeypatch.setattr(quire, "_OWN_THREADS", 0)
         monkeypatch.setattr(quire, "_PART", 6)  # several parts
@@ -142,7 +143,7 @@ def test_a_false_certificate_is_caught(monkeypatch):
     a, b = f.encode([[2.0**90, 1.0, -(2.0**90)]]), f.encode([[1.0], [1.0], [1.0]])
     prove_nothing(monkeypatch)
     assert pc.matmul(spec, a, b) == f.encode(1.0)
-    monkeypatch.setattr(quire, "certified", lambda lsb, *rest: np.ones(lsb.shape, bool))
+    monkeypatch.setattr(doubt, "certified", lambda lsb, *rest: np.ones(lsb.shape, bool))
     assert pc.matmul(spec, a, b) != f.encode(1.0)
 
 
