@@ -343,7 +343,7 @@ _plant(
     "gemm/test_filter.py::test_the_bound_grows_with_the_length_and_the_bias",
 )  # fmt: skip
 _plant(
-    "gemm/quire.py", "codes in doubt are taken for proven",
+    "gemm/doubt.py", "codes in doubt are taken for proven",
     "if not doubtful.size:", "if True:",
     "gemm/test_quire.py::test_ties_alone_and_broken[posit<8,2>]",
 )  # fmt: skip
