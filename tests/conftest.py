@@ -1,9 +1,14 @@
 import gc
 import os
+import signal
 import tty
 
 import pytest
 from amaranth.hdl import Elaboratable
+
+# In the background of a shell SIGINT is ignored, by children too; tests interrupt some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

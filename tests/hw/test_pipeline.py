@@ -57,6 +57,7 @@ def test_a_wider_sum_takes_longer():
     assert add_delay(8) < add_delay(16) < add_delay(32) < add_delay(64)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_what_is_beside_passes_the_cuts_that_are_made():
     m = Module()
     pipeline = Pipeline(m, ("first", "second"), 1)
