@@ -16,6 +16,7 @@ from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.parts import TooLargeError, smaller_design
 from positcore.fpga.place import Place
+from positcore.fpga.targets import target
 from positcore.fpga.yosys import run_yosys, yosys_package
 from positcore.fpga.yowasp import SynthesisError, failure, run_tool
 from positcore.hw.board import BoardDesign
@@ -25,7 +26,6 @@ from positcore.version import __version__
 
 __all__ = ["Plan", "build", "clocks_per_bit", "plan"]
 
-SYNTHESIS = {"ecp5": "-abc9", "ice40": "-device u -dsp -abc9"}
 CONSTRAINTS = {"ecp5": "lpf", "ice40": "pcf"}
 WRONG_BAUD = 0.02
 
@@ -175,8 +175,10 @@ def _sources(planned: Plan) -> dict[str, str]:
     """What the tools read: the Verilog, the top around it, the script and the pins."""
     chosen = planned.board
     platform = chosen.open_platform()
+    first, *rest = target(chosen.family).synthesis(True, "top")
+    options = first.replace(" -top top", "").partition(" ")[2]  # amaranth names command and module
     files = platform.prepare(
-        BoardTop(chosen, planned.design), "top", emit_src=False, synth_opts=SYNTHESIS[chosen.family]
+        BoardTop(chosen, planned.design), "top", emit_src=False, synth_opts=options, script_after_synth="\n".join(rest)
     ).files  # fmt: skip
     wanted = ("board.v", "top.il", "top.ys", f"top.{CONSTRAINTS[chosen.family]}")
     return {name: files[name] if isinstance(files[name], str) else files[name].decode() for name in wanted}
@@ -254,10 +256,26 @@ def _too_large(planned: Plan, error: TooLargeError) -> str:
 def _too_slow(planned: Plan, run: Routed, clocks: list[float]) -> str:
     stages, cuts = planned.design.design.stages, len(planned.design.design.cuts)
     best = max(clocks)
-    more = f"take more stages (--stages {stages + 1}, up to {cuts}), or " if stages < cuts else "take "
+    slower = _slower_mhz(planned, best)
+    remedies = [
+        f"more stages (--stages {stages + 1}, up to {cuts})" if stages < cuts else "",
+        f"a slower clock (--frequency {slower})" if slower else "",
+    ]
+    remedy = " or ".join(filter(None, remedies)) or "a smaller array or format"
     wanted = planned.design.clock_hz / 1e6
     return (
         f"the clock of {wanted:g} MHz is not met: {best:.1f} MHz at best of {len(clocks)} seeds; "
         f"the longest path takes {run.logic_ns + run.routing_ns:.1f} ns, through {', '.join(run.path[:6])}; "
-        f"{more}a slower clock (--frequency {int(best * 0.97)})"
+        f"take {remedy}"
     )
+
+
+def _slower_mhz(planned: Plan, best: float) -> int | None:
+    """The fastest clock of whole MHz that the design met with some room, the board makes, and the baud rate divides."""
+    for mhz in range(int(best * 0.97), 0, -1):
+        try:
+            plan(planned.board.name, frequency_hz=mhz * 1_000_000, baud=round(planned.design.baud))
+        except ValueError:
+            continue
+        return mhz
+    return None

@@ -125,7 +125,7 @@ def read_liberty(path: str | os.PathLike[str]) -> Liberty:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no Liberty file, or has no flip-flop.
+        If it is no Liberty file, or not a whole one, or has no flip-flop.
     """
     place = Path(path)
     if not place.is_file():
@@ -136,7 +136,9 @@ def read_liberty(path: str | os.PathLike[str]) -> Liberty:
         raise ValueError(f"synth: {place} is no Liberty file: no library with cells is in it; it begins {text[:40]!r}")
     if not re.search(r"\bff\s*\(", text):
         raise ValueError(f"synth: the library of {place} has no flip-flop, which the registers of a unit need")
-    return Liberty(head[1], place, text)
+    library = Liberty(head[1], place, text)
+    library.cells(set())
+    return library
 
 
 def _place(points: tuple[float, ...], value: float) -> tuple[int, float]:

@@ -14,7 +14,15 @@ from positcore.sim.formal.prove import FormalReport, failure
 
 __all__ = ["prove_netlist"]
 
-_MODELS = {"ecp5": "+/ecp5/cells_sim.v", "ice40": "-D ICE40_HX +/ice40/cells_sim.v"}
+# Of the cells of targets, without DSPs and with them.
+_MODELS = {
+    ("ecp5", False): "+/ecp5/cells_sim.v",
+    ("ice40", False): "-D ICE40_HX +/ice40/cells_sim.v",
+    ("ice40", True): "-D ICE40_U +/ice40/cells_sim.v",
+    ("gowin", False): "+/gowin/cells_sim.v",
+    ("xc7", False): "+/xilinx/cells_sim.v",
+    ("xc7", True): "+/xilinx/cells_sim.v",
+}
 
 
 def prove_netlist(
@@ -33,7 +41,8 @@ def prove_netlist(
     ----------
     design : Design
     target_name : str
-        ecp5 or ice40.
+        ecp5, ice40, gowin or xc7. A design that is written for DSPs is mapped to them, of which those of ice40 and xc7
+        have models.
     alter : callable, optional
         Changes the Verilog that is synthesised, and not the one that it is compared with: how tests plant faults.
     waveforms : path, optional
@@ -48,8 +57,12 @@ def prove_netlist(
     UndecidedError
         If the tool does not decide.
     """
-    if target_name not in _MODELS:
-        raise ValueError(f"formal: netlists are proven of the targets {', '.join(_MODELS)}, not {target_name!r}")
+    dsp = bool(design.dsp)
+    if (target_name, dsp) not in _MODELS:
+        having = ", ".join(name for name, blocks in _MODELS if blocks == dsp)
+        raise ValueError(
+            f"formal: netlists{' with DSPs' * dsp} are proven of the targets {having}, not {target_name!r}"
+        )
     start = time.perf_counter()
     text = emit_verilog(design)
     ports = unit_ports(design)
@@ -57,7 +70,7 @@ def prove_netlist(
     prepare = "\n".join(
         [
             "read_verilog synthesised.v",
-            f"{target(target_name).synthesis(False)} -top {design.name}",
+            *target(target_name).synthesis(dsp, design.name),
             f"rename {design.name} gate",
             "design -stash netlist",
             "read_verilog unit.v",
@@ -68,7 +81,7 @@ def prove_netlist(
             "design -stash text",
             "design -copy-from text -as gold gold",
             "design -copy-from netlist -as gate gate",
-            f"read_verilog -defer -overwrite {_MODELS[target_name]}",  # those in use alone: ice40 has a large RAM
+            f"read_verilog -defer -overwrite {_MODELS[target_name, dsp]}",  # those in use alone: ice40 has a large RAM
             "hierarchy -top gate",
             "proc",
             "flatten gate",

@@ -83,8 +83,8 @@ class TooLargeError(SynthesisError):
 def smaller_design(design: Design, room: float) -> str:
     """What of a design should fit, by its cells alone, where a share `room` of it does; empty if nothing would.
 
-    A gemm's or dot unit's cells go with its array or lanes; any other unit's at most with the square of its width,
-    since a product's do.
+    A gemm's or dot unit's cells go with its array or lanes. Any other unit's go with its width, or with a power of it:
+    a quire's with the width itself, a product's with its square; so the width that fits is at least that share of it.
     """
     if design.rows and design.columns:
         shapes = [
@@ -98,7 +98,7 @@ def smaller_design(design: Design, room: float) -> str:
     lanes = math.floor(room * design.terms)
     if design.lanes and lanes:
         return f"{lanes} lane{'s' * (lanes > 1)} should fit"
-    bits = math.floor(design.spec.a.n * math.sqrt(room))
+    bits = math.floor(design.spec.a.n * room)
     return f"a format of {bits} bits should fit" if bits > 2 else ""
 
 

@@ -96,13 +96,14 @@ def synthesize(
     if dsp and "dsp" in design.unit.choices:
         design = replace(design, dsp=True)
     chosen, dsp = target(target_name), dsp or bool(design.dsp)
-    script = _script(design, chosen, dsp)
+    commands = chosen.synthesis(dsp, wrapper_name(design))
+    script = _script(chosen, commands)
     device = chosen.placement(dsp) if place else None
     tell = progress or (lambda message: None)
     package = yosys_package()
     verilog = emit_verilog(design) + registered_wrapper(design)
     source = _Source(verilog, script, read_models(chosen.name), package)
-    routing = _routing(design, source, chosen.synthesis(dsp), device, place, tell) if device and place else None
+    routing = _routing(design, source, commands, device, place, tell) if device and place else None
     said = _synthesized(source, tell)
     if liberty is not None:
         tell(f"mapping to the cells of {liberty.name}")
@@ -137,12 +138,12 @@ def synthesize(
     )
 
 
-def _script(design: Design, chosen: Target, dsp: bool) -> str:
+def _script(chosen: Target, commands: list[str]) -> str:
     # `ltp -noff` knows Yosys's own flip-flops, not those of a family, and would go through them from one stage to
     # the next, or round the loop of an accumulator. Without them it finds the path between two.
     lines = [
         "read_verilog unit.v",
-        f"{chosen.synthesis(dsp)} -top {wrapper_name(design)}",
+        *commands,
         STATISTICS,
         f"delete {' '.join(f't:{cell}' for cell in chosen.path_ends)}",
         "techmap -map memories.v" if read_models(chosen.name) else "",
@@ -184,16 +185,20 @@ def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
 
 def _remedy(design: Design, error: TooLargeError) -> str:
     """What would hold a design that its part does not, or what of it the part would."""
-    larger = f"{error.larger.name} would hold it" if error.larger else "no part of the family is larger"
-    return ", and ".join(filter(None, [larger, smaller_design(design, error.room) or "take a smaller format"]))
+    smaller = smaller_design(design, error.room) or "a smaller format may fit"
+    if error.larger:
+        return f"{error.larger.name}, which is taken without --dsp, would hold it, and {smaller}"
+    if error.device.tool == "nextpnr-ice40":
+        return f"--target ecp5 has larger parts, and {smaller}"
+    return f"no part of the family is larger, but {smaller}"
 
 
 def _routing(
-    design: Design, source: _Source, synthesis: str, device: Device, place: Place, tell: Callable[[str], None]
+    design: Design, source: _Source, commands: list[str], device: Device, place: Place, tell: Callable[[str], None]
 ) -> Routing:
     tool = nextpnr_package(device)
     script = source.script.replace(STATISTICS, f"{STATISTICS}\n{NETLIST}")
-    made_from = (source.verilog, synthesis, NETLIST, source.package, *device.options, tool)
+    made_from = (source.verilog, *commands, NETLIST, source.package, *device.options, tool)
     keys = {seed: (*made_from, str(seed)) for seed in range(1, place.seeds + 1)}
     runs = {seed: run for seed, key in keys.items() if (run := _kept_run(key)) is not None}
     missing = [seed for seed in keys if seed not in runs]

@@ -66,6 +66,8 @@ class Target:
         The Yosys command that synthesizes without DSPs.
     blocks : str or None
         The one that may use them; None where there are none.
+    prepared : (str, str), optional
+        A label of that command, and what is done there before it goes on.
     lut_formula : str
         `luts` in words.
     luts : tuple of (str, int)
@@ -101,11 +103,12 @@ class Target:
     memories: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     shift_registers: tuple[str, ...] = ()
+    prepared: tuple[str, str] | None = None
     device: Device | None = None
     device_with_dsps: Device | None = None
 
-    def synthesis(self, dsp: bool) -> str:
-        """The Yosys command, less its `-top`.
+    def synthesis(self, dsp: bool, top: str) -> list[str]:
+        """The Yosys commands for a module.
 
         Raises
         ------
@@ -113,11 +116,18 @@ class Target:
             If DSPs are asked for where there are none.
         """
         if not dsp:
-            return self.fabric
+            return [f"{self.fabric} -top {top}"]
         if self.blocks is None:
             having = ", ".join(name for name, entry in TARGETS.items() if entry.blocks)
             raise ValueError(f"target {self.name} has no DSPs; drop --dsp, or take one of: {having}")
-        return self.blocks
+        if self.prepared is None:
+            return [f"{self.blocks} -top {top}"]
+        label, preparation = self.prepared
+        return [
+            f"{self.blocks} -top {top} -run begin:{label}",
+            preparation,
+            f"{self.blocks} -top {top} -run {label}:",
+        ]
 
     @property
     def path_ends(self) -> tuple[str, ...]:
@@ -171,6 +181,12 @@ class Target:
         )
 
 
+# Yosys 0.70 loses a product that two registers follow, if it takes both into an SB_MAC16: that drives the second one's
+# output, and so does what is left of the register. `keep` on what follows a multiplier leaves its registers out of the
+# SB_MAC16, where they are counted, too; no clock in an UP5K was slower for that.
+REGISTERS_OUTSIDE = "setattr -set keep 1 t:$mul %co1:+[Y] %co1:+[D] %co1:+[Q] w:* %i t:$mul %co1:+[Y] %d"
+
+
 def _among(cell: str, names: tuple[str, ...]) -> bool:
     return any(fnmatchcase(cell, name) for name in names)
 
@@ -194,6 +210,7 @@ TARGETS: dict[str, Target] = {
             "synth_ice40 -abc9 -device u -dsp", lut_formula="SB_LUT4", luts=(("SB_LUT4", 1),),
             flip_flops=("SB_DFF*",), dsps=("SB_MAC16",), block_rams=(("SB_RAM40_4K*", 1),),
             block_ram="SB_RAM40_4K, of 4 Kbit", carries=("SB_CARRY",), others=("SB_GB",),
+            prepared=("coarse", REGISTERS_OUTSIDE),
             device=Device(
                 "iCE40HX8K, CT256", "nextpnr-ice40",
                 ("--hx8k", "--package", "ct256", "--freq", "500", "--pcf-allow-unconstrained"),

@@ -13,6 +13,9 @@ from positcore.fpga.yowasp import SynthesisError, failure, run_tool, tool_packag
 __all__ = ["Netlist", "parse_depth", "parse_netlist", "run_yosys", "yosys_package"]
 
 
+TWO_DRIVERS = "Driver-driver conflict"  # a warning to Yosys; what it drops of such a netlist may be the result
+
+
 class Netlist(NamedTuple):
     """The cells of a synthesized design by type, and the Yosys that made it."""
 
@@ -37,12 +40,28 @@ def run_yosys(script: str, folder: Path) -> None:
     Raises
     ------
     SynthesisError
-        If Yosys fails, with the end of what it said.
+        If Yosys fails, with what it said of that, or finds two drivers for a net.
     """
     (folder / "script.ys").write_text(script, encoding="utf-8")
-    done = run_tool("yosys", ["-q", "-l", "yosys.log", "-s", "script.ys"], folder)
+    done = run_tool("yosys", ["-q", "-e", TWO_DRIVERS, "-l", "yosys.log", "-s", "script.ys"], folder)
     if done.returncode:
-        raise failure("Yosys", done.returncode, done.stdout + done.stderr)
+        raise _failure(done.returncode, done.stdout + done.stderr, folder / "yosys.log")
+
+
+def _failure(status: int, said: str, log: Path) -> SynthesisError:
+    """The error of a run that failed: some errors stand in the log alone."""
+    if "call stack exhausted" in said:
+        return SynthesisError(
+            "Yosys ran out of its stack on a path of so many cells; cut it by pipeline stages (--stages)"
+        )
+    logged = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    errors = "\n".join(line for line in logged.splitlines() if line.startswith("ERROR"))
+    if TWO_DRIVERS in errors:
+        return SynthesisError(
+            f"Yosys lost a part of the design, so that its netlist would compute something else ({errors[:200]}); "
+            "take another number of --stages, or no --dsp"
+        )
+    return failure("Yosys", status, errors or said)
 
 
 def parse_netlist(text: str) -> Netlist:

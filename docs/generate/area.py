@@ -5,7 +5,8 @@
 
 Each result is recorded at once, and what the tools say is kept by its content: an interrupted run goes on where it was,
 and one after a change measures what changed, or with --missing only what has no result yet. Without --full that is all
-units in the first formats, and clocks of the main arithmetic units; with it all stages of all units everywhere.
+units in posit<8,2> and posit<16,1> on all targets, in posit<32,2> on two, and clocks of the main arithmetic units; with
+it all stages of all units everywhere.
 --report runs no tool.
 """
 
@@ -37,8 +38,9 @@ from positcore.hw.units import UNITS, Design, unit
 RECORD = Path(__file__).resolve().parent.parent / "area.json"
 FORMATS = ("8,2", "16,1", "8,0", "16,2", "32,2")  # what is measured first stands first, here and below
 ORDER = ("ecp5", "generic", "gowin", "ice40", "xc7")  # a library of cells goes with `generic`
-USUAL = {"8,2": ORDER, "16,1": ORDER[:2]}  # without --full
-ARITHMETIC = ("add", "mul", "fma", "div", "sqrt", "mac")  # those whose clocks are measured, without --full
+# Without --full: the targets by format; the units and the formats whose clocks are measured.
+USUAL = {"8,2": ORDER, "16,1": ORDER, "32,2": ORDER[:2]}
+ARITHMETIC, CLOCKED = ("add", "mul", "fma", "div", "sqrt", "mac"), ("8,2", "16,1")
 LARGE = ("mac", "dot", "quire", "gemm", "div", "function")  # which come later
 ALL = 99  # stages
 LEFT_OUT = ("script", "lut_formula", "cells", "wrapper_flip_flops")  # what the command gives again, and is long
@@ -74,7 +76,7 @@ def cases(seeds: int, *, full: bool) -> Iterator[Case]:
                     usual = full or target in USUAL.get(text, ())
                     if usual and (full or not stages):
                         yield Case(design, target, 0, rank)
-                    if TARGETS[target].device and (full or (name in ARITHMETIC and text in USUAL)):
+                    if TARGETS[target].device and (full or (name in ARITHMETIC and text in CLOCKED)):
                         yield Case(design, target, seeds, rank + 2)
 
 

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--property", required=True, choices=("handshake", "table", "pipeline", "netlist"), metavar="P",
         help="handshake (units with streams), table, pipeline (units with stages) or netlist",
     )  # fmt: skip
-    parser.add_argument("--target", metavar="T", help="of a netlist: ecp5 or ice40 (ecp5)")
+    parser.add_argument("--target", metavar="T", help="of a netlist: ecp5, ice40, gowin or xc7 (ecp5)")
     parser.add_argument(
         "--waveforms", default=".", metavar="FOLDER", help="where the waveform of a counterexample goes (.)"
     )

@@ -1,6 +1,7 @@
 """From a board to a bitstream, with a stand-in for the tools; and, marked slow, with the tools."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -104,7 +105,7 @@ def test_clock_that_is_not_met(tools):
     tools.fmax = {}
     with pytest.raises(TimingError, match=r"40 MHz is not met: 20.0 MHz at best of 3 seeds; .* takes 4.5 ns, through"):
         build(plan("ulx3s", **TINY))
-    with pytest.raises(TimingError, match=r"take more stages \(--stages 5, up to \d+\), or a slower clock \(--freq"):
+    with pytest.raises(TimingError, match=r"take more stages \(--stages 5, up to \d+\) or a slower clock \(--freq"):
         build(plan("ulx3s", **TINY))
 
 
@@ -131,6 +132,21 @@ def test_too_large(tools, name, used, rows, said):
     assert str(caught.value) == (
         f"{rows} × 1 cells are too large for {part}: {used} {cell} where there are {said}"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "asked"), [("ulx3s", (60, 50, 40, 30, 75)), ("icebreaker", (60, 48, 36, 30, 42))])
+def test_a_slower_clock_that_is_named_can_be_built(tools, name, asked):
+    """The PLL makes it, and the baud rate divides it."""
+    named = set()
+    for mhz, fmax in zip(asked, (5.0, 11.4, 17.9, 21.1, 38.4), strict=True):
+        tools.fmax = dict.fromkeys((1, 2, 3), fmax)
+        with pytest.raises(TimingError) as caught:
+            build(plan(name, **TINY | {"frequency_hz": mhz * 1_000_000}))
+        if found := re.search(r"a slower clock \(--frequency (\d+)\)$", str(caught.value)):
+            named.add(int(found[1]))
+            assert int(found[1]) < fmax
+            plan(name, frequency_hz=int(found[1]) * 1_000_000)
+    assert len(named) > 2
 
 
 def test_yosys_that_writes_no_netlist(tools, monkeypatch):

@@ -50,7 +50,7 @@ def test_real_memories(tmp_path, name, memory_luts, block_rams):
 
     def resources(top):
         script = [
-            "read_verilog unit.v", f"{entry.synthesis(False)} -top {top}", "tee -o statistics.json stat -json",
+            "read_verilog unit.v", *entry.synthesis(False, top), "tee -o statistics.json stat -json",
             f"delete {' '.join(f't:{cell}' for cell in entry.path_ends)}", "techmap -map memories.v",
             "tee -o path.txt ltp -noff",
         ]  # fmt: skip

@@ -1,16 +1,21 @@
 """Netlists against the Verilog that they are made from, and edits of it that must be found."""
 
+import dataclasses
 import re
 
 import pytest
 
 import positcore as pc
 from positcore.fpga.netlist_proof import prove_netlist
+from positcore.fpga.synthesis import synthesize
+from positcore.fpga.targets import TARGETS
+from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.units import Design
 
 pytestmark = pytest.mark.synth
 
 F4 = pc.PositFormat(4, 0)
+TARGETS_WITH_MODELS = ("ecp5", "ice40", "gowin", "xc7")
 
 
 def test_a_netlist_and_one_of_another_text(tmp_path):
@@ -30,12 +35,52 @@ def test_a_netlist_and_one_of_another_text(tmp_path):
 
 
 def test_targets_without_models():
-    with pytest.raises(ValueError, match="netlists are proven of the targets ecp5, ice40, not 'xc7'"):
-        prove_netlist(Design.of("neg", F4), "xc7")
+    with pytest.raises(ValueError, match="netlists are proven of the targets ecp5, ice40, gowin, xc7, not 'generic'"):
+        prove_netlist(Design.of("neg", F4), "generic")
+    with pytest.raises(ValueError, match="netlists with DSPs are proven of the targets ice40, xc7, not 'ecp5'"):
+        prove_netlist(Design.of("mul", F4, dsp=True))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+@pytest.mark.parametrize("stages", range(14))
+@pytest.mark.parametrize("target", ["ice40", "xc7"])
+def test_netlists_with_dsps(target, stages):
+    """Products of 6 by 6 bits: the narrowest that go into an SB_MAC16."""
+    prove_netlist(Design.of("mul", pc.PositFormat(8, 0), stages, dsp=True), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ice40", "xc7"])
+def test_a_netlist_with_dsps_of_another_text(target, tmp_path):
+    design = Design.of("mul", pc.PositFormat(8, 0), 4, dsp=True)
+
+    def alter(text):
+        assert text.count("product_product <= product_recoded;") == 1
+        return text.replace("product_product <= product_recoded;", "product_product <= product_recoded ^ 12'd4;")
+
+    with pytest.raises(pc.MismatchError, match="an output of code differs in cycle 4"):
+        prove_netlist(design, target, alter=alter, waveforms=tmp_path)
+
+
+def unprepared(monkeypatch):
+    monkeypatch.setitem(TARGETS, "ice40", dataclasses.replace(TARGETS["ice40"], prepared=None))
+    return Design.of("mul", pc.PositFormat(8, 0), 4, dsp=True)
+
+
+def test_a_product_that_yosys_loses_is_no_report(monkeypatch):
+    """Both registers behind a product go into the SB_MAC16, and the product is gone: 0 DSPs, and fewer LUTs."""
+    with pytest.raises(SynthesisError, match=r"lost a part of the design, .*\(ERROR: Driver-driver.*\); take another"):
+        synthesize(unprepared(monkeypatch), "ice40", dsp=True)
+
+
+@pytest.mark.slow
+def test_a_product_that_yosys_loses_is_refuted(monkeypatch, tmp_path):
+    with pytest.raises(pc.MismatchError, match="an output of code differs in cycle 4"):
+        prove_netlist(unprepared(monkeypatch), "ice40", waveforms=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS_WITH_MODELS)
 @pytest.mark.parametrize(
     ("unit", "stages"), [("neg", 0), ("add", 0), ("mul", 1), ("compare", 1), ("sqrt", 0), ("div-iterative", 0)]
 )
@@ -44,7 +89,7 @@ def test_netlists(unit, stages, target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+@pytest.mark.parametrize("target", TARGETS_WITH_MODELS)
 @pytest.mark.parametrize(
     ("unit", "accumulator", "stages", "lanes"),
     [
@@ -62,7 +107,7 @@ def test_netlists_that_sum(unit, accumulator, stages, lanes, target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ecp5", "ice40"])
+@pytest.mark.parametrize("target", TARGETS_WITH_MODELS)
 def test_a_netlist_that_sums_otherwise(target, tmp_path):
     """A quire that is not cleared: it takes two dot products to see that."""
     design = Design.of("mac", pc.MacSpec(F4, accumulator=pc.Quire(1)))

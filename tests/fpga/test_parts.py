@@ -53,8 +53,8 @@ def test_a_cell_of_which_the_part_has_none():
         ("gemm", (8, 2), {"rows": 1, "columns": 1}, 0.8, ""),
         ("dot", (8, 2), {"lanes": 8}, 0.4, "3 lanes should fit"),
         ("dot", (8, 2), {"lanes": 3}, 0.4, "1 lane should fit"),
-        ("mul", (32, 2), {}, 0.5, "a format of 22 bits should fit"),
-        ("dot", (16, 2), {"lanes": 1}, 0.3, "a format of 8 bits should fit"),
+        ("mul", (32, 2), {}, 0.5, "a format of 16 bits should fit"),
+        ("dot", (16, 2), {"lanes": 1}, 0.3, "a format of 4 bits should fit"),
         ("mul", (4, 0), {}, 0.3, ""),
     ],
 )
@@ -68,5 +68,28 @@ def test_synthesis_of_what_is_too_large(yosys, nextpnr):
         synthesize(Design.of("mul", pc.posit8), place=Place(1))
     assert str(caught.value) == (
         "mul[posit<8,2>] is too large for LFE5U-85F, CABGA381, speed grade 6: 100000 TRELLIS_COMB where there are "
-        "83640 (20 % too many); no part of the family is larger, and a format of 6 bits should fit"
+        "83640 (20 % too many); no part of the family is larger, but a format of 5 bits should fit"
     )
+
+
+@pytest.mark.parametrize(
+    ("dsp", "use", "said"),
+    [
+        (
+            True,
+            {"ICESTORM_LC": (6000, 5280)},
+            "; iCE40HX8K, which is taken without --dsp, would hold it, and a format of ",
+        ),
+        (
+            True,
+            {"ICESTORM_LC": (6000, 5280), "ICESTORM_DSP": (1, 8)},
+            "; --target ecp5 has larger parts, and a format of ",
+        ),
+        (False, {"ICESTORM_LC": (9000, 7680)}, "; --target ecp5 has larger parts, and a format of "),
+    ],
+)
+def test_where_a_design_too_large_for_an_ice40_goes(yosys, nextpnr, dsp, use, said):
+    nextpnr.errors[1] = TooLargeError(target("ice40").placement(dsp), use)
+    with pytest.raises(SynthesisError) as caught:
+        synthesize(Design.of("mul", pc.posit8), "ice40", dsp=dsp, place=Place(1))
+    assert said in str(caught.value)

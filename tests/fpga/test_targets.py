@@ -69,12 +69,12 @@ def test_a_cell_that_no_rule_counts_is_an_error(name):
 
 @pytest.mark.parametrize("name", ["ecp5", "ice40", "xc7", "gowin"])
 def test_dsps_are_a_choice(name):
-    assert target(name).synthesis(dsp=True) != target(name).synthesis(dsp=False)
+    assert target(name).synthesis(True, "m") != target(name).synthesis(False, "m")
 
 
 def test_no_dsps_to_choose():
     with pytest.raises(ValueError, match="generic has no DSPs; drop --dsp, or take one of: ecp5, ice40, xc7, gowin"):
-        target("generic").synthesis(dsp=True)
+        target("generic").synthesis(True, "m")
 
 
 def test_unknown_target():

@@ -92,3 +92,21 @@ def test_failure_tells_what_yosys_said(monkeypatch, tmp_path, output, said):
     with pytest.raises(SynthesisError, match=f"Yosys failed with status 1: {said}"):
         run_yosys("stat\n", tmp_path)
     assert (tmp_path / "script.ys").read_text() == "stat\n"
+
+
+@pytest.mark.parametrize(
+    ("logged", "said", "message"),
+    [
+        ("1. Executing\nERROR: Syntax error in line 7.\n", "", "failed with status 1: ERROR: Syntax error in line 7.$"),
+        ("", "wasm trap: call stack exhausted\n", "ran out of its stack .* cut it by pipeline stages"),
+        ("ERROR: Driver-driver conflict for p [3]: both\n", "", "compute something else .*p \\[3\\].* or no --dsp$"),
+    ],
+)
+def test_failures_that_stand_in_the_log_or_need_a_remedy(monkeypatch, tmp_path, logged, said, message):
+    def fail(command, **options):
+        (tmp_path / "yosys.log").write_text(logged)
+        return subprocess.CompletedProcess(command, 1, "", said)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(SynthesisError, match=message):
+        run_yosys("stat\n", tmp_path)
