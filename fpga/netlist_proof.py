@@ -17,6 +17,7 @@ __all__ = ["prove_netlist"]
 # Of the cells of targets, without DSPs and with them.
 _MODELS = {
     ("ecp5", False): "+/ecp5/cells_sim.v",
+    ("ecp5", True): "+/ecp5/cells_sim.v multiplier.v",
     ("ice40", False): "-D ICE40_HX +/ice40/cells_sim.v",
     ("ice40", True): "-D ICE40_U +/ice40/cells_sim.v",
     ("gowin", False): "+/gowin/cells_sim.v",
@@ -41,8 +42,7 @@ def prove_netlist(
     ----------
     design : Design
     target_name : str
-        ecp5, ice40, gowin or xc7. A design that is written for DSPs is mapped to them, of which those of ice40 and xc7
-        have models.
+        ecp5, ice40, gowin or xc7. A design that is written for DSPs is mapped to them; those of gowin have no models.
     alter : callable, optional
         Changes the Verilog that is synthesised, and not the one that it is compared with: how tests plant faults.
     waveforms : path, optional
@@ -92,7 +92,7 @@ def prove_netlist(
             "cd ..",
         ]
     )
-    files = {"synthesised.v": alter(text) if alter else text}
+    files = {"synthesised.v": alter(text) if alter else text, "multiplier.v": _mult18x18d()}
     if design.unit.streaming:
         verdict = never_reached(text, "miter", ["bad"], prepare=prepare, files=files)["bad"]
     else:
@@ -101,3 +101,18 @@ def prove_netlist(
         where = f"an output of {', '.join(outputs)} differs"
         raise failure(design, f"netlist --target {target_name}", where, verdict, waveforms)
     return FormalReport.of(design, "netlist", (f"the netlist for {target_name} has the outputs of the Verilog",), start)
+
+
+def _mult18x18d() -> str:
+    """ECP5's multiplier as synthesis uses it, without registers; Yosys has no model (Lattice FPGA-TN-02205)."""
+    inputs = [f"{name}{bit}" for name in "ABC" for bit in range(18)] + ["SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB"]
+    outputs = [f"P{bit}" for bit in reversed(range(36))]
+    a, b = (", ".join(f"{name}{bit}" for bit in reversed(range(18))) for name in "AB")
+    return (
+        f"module MULT18X18D(input {', '.join(inputs)}, output {', '.join(outputs)});\n"
+        f"  wire signed [18:0] a = {{SIGNEDA & A17, {a}}};\n"
+        f"  wire signed [18:0] b = {{SIGNEDB & B17, {b}}};\n"
+        f"  wire signed [37:0] product = a * b;\n"
+        f"  assign {{{', '.join(outputs)}}} = product[35:0];\n"
+        "endmodule\n"
+    )
