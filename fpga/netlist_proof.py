@@ -104,7 +104,7 @@ def prove_netlist(
 
 
 def _mult18x18d() -> str:
-    """ECP5's multiplier as synthesis uses it, without registers; Yosys has no model (Lattice FPGA-TN-02205)."""
+    """ECP5's multiplier without registers: Yosys has no model (Lattice, ECP5 sysDSP Usage Guide)."""
     inputs = [f"{name}{bit}" for name in "ABC" for bit in range(18)] + ["SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB"]
     outputs = [f"P{bit}" for bit in reversed(range(36))]
     a, b = (", ".join(f"{name}{bit}" for bit in reversed(range(18))) for name in "AB")
