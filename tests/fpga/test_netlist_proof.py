@@ -35,9 +35,13 @@ def test_a_netlist_and_one_of_another_text(tmp_path):
 
 
 def test_targets_without_models():
-    with pytest.raises(ValueError, match="netlists are proven of the targets ecp5, ice40, gowin, xc7, not 'generic'"):
+    with pytest.raises(
+        ValueError, match="models of the cells of the targets ecp5, ice40, gowin, xc7, not of 'generic'"
+    ):
         prove_netlist(Design.of("neg", F4), "generic")
-    with pytest.raises(ValueError, match="netlists with DSPs are proven of the targets ecp5, ice40, xc7, not 'gowin'"):
+    with pytest.raises(
+        ValueError, match="models of the cells with DSPs of the targets ecp5, ice40, xc7, not of 'gowin'"
+    ):
         prove_netlist(Design.of("mul", F4, dsp=True), "gowin")
 
 
