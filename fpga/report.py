@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from positcore.files import write_aside
+from positcore.files import check_writable, write_aside
 from positcore.fpga.place import Routing
 from positcore.fpga.standard_cells import StandardCells
 
@@ -134,13 +134,14 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OSError
-        If there is no folder to write it in, or a folder of its name.
+        If there is no folder to write it in, a folder of its name, or the user may not write there.
     """
     place = Path(path)
     if not place.parent.is_dir():
         raise FileNotFoundError(f"synth: no folder {place.parent} to write {place.name} in; create it")
     if place.is_dir():
         raise IsADirectoryError(f"synth: {place} is a folder; name a file such as report.json")
+    check_writable(place, "synth")
     return place
 
 

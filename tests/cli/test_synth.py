@@ -114,6 +114,14 @@ def test_usage(capsys, yosys, words, message):
     assert yosys.scripts == []
 
 
+def test_a_report_that_may_not_be_written(capsys, yosys, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    status, out, err = run(capsys, "mul", "--format", "8,2", "-o", "r.json")
+    assert (status, out) == (2, "")
+    assert err == f"positcore: synth: r.json cannot be written: {tmp_path} is not writable; name another place\n"
+    assert yosys.scripts == []
+
+
 def test_missing_nextpnr(capsys, yosys, monkeypatch):
     monkeypatch.setattr("positcore.fpga.yowasp.find_spec", lambda name: None)
     status, out, err = run(capsys, "mul", "--format", "8,2", "--place")

@@ -201,8 +201,54 @@ def test_folders_that_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="is a file; name a folder such as out/ulx3s"):
         check_folder(tmp_path / "file")
-    with pytest.raises(FileExistsError, match="has other files in it; name a new folder"):
+    with pytest.raises(FileExistsError, match="holds file, which no build wrote; name a new folder"):
         check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "{}", "[]", "half a rep", '{"command": "positcore synth mul", "file": "thesis.tex", "files": []}',
+        '{"command": "positcore build --board ulx3s", "file": "../thesis.tex", "files": ["thesis.tex"]}',
+        '{"command": "positcore build --board ulx3s", "file": "thesis.tex", "files": [1]}',
+    ],
+)  # fmt: skip
+def test_a_report_that_is_none_of_a_build(tmp_path, report):
+    (tmp_path / "report.json").write_text(report)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds report\.json, which no build wrote"):
+        check_folder(tmp_path)
+
+
+def test_nothing_of_the_users_goes(tools, tmp_path, capsys):
+    words = ["build", "--board", "ulx3s", *WORDS, "-o", "out"]
+    (tmp_path / "out").mkdir()
+    assert main(words) == 0
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "out" / "src").mkdir()
+    assert main(words) == 2
+    assert "build: out holds src, which no build wrote; name a new folder" in capsys.readouterr().err
+    (tmp_path / "out" / "src").rmdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    assert main(words) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == made | {"thesis.tex"}
+
+
+def test_what_an_earlier_build_wrote_goes(tools, tmp_path):
+    assert main(["build", "--board", "ulx3s", *WORDS, "-o", "out"]) == 0
+    (tmp_path / "link").symlink_to("out")
+    assert main(["build", "--board", "icebreaker", *WORDS, "-o", "link"]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"icebreaker.bin", "top.pcf", "report.json"} <= names
+    assert not {"ulx3s.bit", "top.lpf"} & names
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_that_may_not_be_written_to(tools, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["build", "--board", "ulx3s", *WORDS, "-o", "out"]) == 2
+    assert f"build: out cannot be written: {tmp_path} is not writable; name another place" in capsys.readouterr().err
+    assert tools.ran == []
 
 
 def test_missing_tools(tools, monkeypatch, capsys):
