@@ -96,9 +96,9 @@ def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> Standar
     """
     script = _SCRIPT.format(top=top)
     key = (verilog, script, hashlib.sha256(liberty.text.encode()).hexdigest(), package)
-    found = kept(key, "statistics", "netlist")
+    found = kept(key, ("statistics", "netlist"), lambda text, net: _parsed(text, unpacked(net).decode(), liberty))
     if found is not None:
-        return _parsed(found[0], unpacked(found[1]).decode(), liberty)
+        return found
     with build_folder() as name:
         folder = Path(name)
         for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
