@@ -38,6 +38,8 @@ class StandardCells:
     ----------
     library : str
         Its name in the Liberty file.
+    sha256 : str
+        Of that file.
     area : float
         Of all cells, in the library's unit, most often µm²; the wrapper's flip-flops are among them.
     flip_flop_area : float
@@ -54,6 +56,7 @@ class StandardCells:
     """
 
     library: str
+    sha256: str
     area: float
     flip_flop_area: float
     count: int
@@ -126,4 +129,4 @@ def _parsed(text: str, netlist: str, liberty: Liberty) -> StandardCells:
         ) from error
     path = longest_path(netlist, liberty)
     delay, steps = (path.delay_ns, path.steps) if path else (None, ())
-    return StandardCells(liberty.name, area, sequential, sum(cells.values()), cells, delay, steps)
+    return StandardCells(liberty.name, liberty.sha256, area, sequential, sum(cells.values()), cells, delay, steps)

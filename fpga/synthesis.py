@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from positcore.fpga.kept import build_folder, keep, kept
@@ -21,6 +22,7 @@ from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_pa
 from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
+from positcore.version import __version__
 
 __all__ = ["synthesize"]
 
@@ -129,9 +131,10 @@ def synthesize(
         carry_cells=resources.carry_cells,
         depth=parse_depth(said.path) + 2,
         cells=netlist.cells,
+        version=__version__,
         tool=f"{netlist.creator.partition(' (')[0]}, {package}",
         script=script,
-        command=_command(design, chosen, dsp, place) + (f" --liberty {liberty.path.name}" if liberty else ""),
+        command=_command(design, chosen, dsp, place) + (f" --liberty {quote(str(liberty.path))}" if liberty else ""),
         routing=routing,
         standard_cells=mapped,
     )

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
     from positcore.fpga.liberty import read_liberty
     from positcore.fpga.place import Place
-    from positcore.fpga.report import check_report_path, write_report
+    from positcore.fpga.report import check_report_path, telling_what_stays, write_report
     from positcore.fpga.synthesis import synthesize
 
     design = design_of(args)
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     liberty = None if args.liberty is None else read_liberty(args.liberty)
     place = Place(3 if args.seeds is None else args.seeds) if args.place else None
     progress = _tell if sys.stderr.isatty() else None
-    report = synthesize(design, args.target, dsp=args.dsp, place=place, liberty=liberty, progress=progress)
+    with telling_what_stays(args.output):
+        report = synthesize(design, args.target, dsp=args.dsp, place=place, liberty=liberty, progress=progress)
     if args.output is not None:
         write_report(report, args.output)
     print(report.json() if args.json else report)
