@@ -7,6 +7,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -65,11 +66,13 @@ def fill_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], stale:
 def _fill(place: Path, files: Mapping[str, bytes]) -> None:
     """Write files aside, and then name them all."""
     asides: dict[Path, Path] = {}
+    new: list[Path] = []  # folders, inner ones first
     try:
         for name, content in files.items():
             target = Path(os.path.realpath(place / name))
             if target.is_dir():
                 raise IsADirectoryError(f"{place / name} is a folder, where a file is to be; remove it")
+            new = [folder for folder in target.parents if not folder.exists()] + new
             target.parent.mkdir(parents=True, exist_ok=True)
             asides[target] = _made_aside(target, place / name, partial(Path.write_bytes, data=content))
         for target, aside in asides.items():
@@ -77,6 +80,9 @@ def _fill(place: Path, files: Mapping[str, bytes]) -> None:
     finally:
         for aside in asides.values():
             aside.unlink(missing_ok=True)
+        for folder in new:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
 
 
 def check_writable(path: str | os.PathLike[str], command: str) -> None:
@@ -84,8 +90,8 @@ def check_writable(path: str | os.PathLike[str], command: str) -> None:
 
     Raises
     ------
-    PermissionError
-        If the user may not write there; the message names the folder.
+    OSError
+        If the user may not write there, or a folder above it is none; the message names that folder.
     """
     place = Path(os.path.realpath(path))
     if _is_special(Path(path)):
@@ -95,6 +101,8 @@ def check_writable(path: str | os.PathLike[str], command: str) -> None:
     folder = place if place.is_dir() else place.parent
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{command}: {path} cannot be written: {folder} is a file; name another place")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"{command}: {path} cannot be written: {folder} is not writable; name another place")
 

@@ -119,6 +119,9 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
 
 def test_what_may_not_be_written(tmp_path, monkeypatch):
     check_writable(tmp_path / "new" / "report.json", "synth")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"build: .*/file/a/b cannot be written: .*/file is a file; name"):
+        check_writable(tmp_path / "file" / "a" / "b", "build")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and Path(path).name != "fifo")
     with pytest.raises(PermissionError, match=rf"synth: .*/new/r.json cannot be written: {tmp_path} is not writable"):
         check_writable(tmp_path / "new" / "r.json", "synth")
