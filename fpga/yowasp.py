@@ -39,8 +39,8 @@ def run_tool(tool: str, words: list[str], folder: Path, program: str | None = No
     """Run a tool, or another program of its package, in a folder, whose files the words name without a path.
 
     YoWASP mounts a folder of its own over the system's temporary one, so that absolute paths would not be found;
-    that folder is made inside `folder`, to vanish with it. An interrupt ends the tool, too. The first run of a tool on
-    a machine compiles it for a minute.
+    that folder is made inside `folder`, to vanish with it. The first run of a tool on a machine compiles it for a
+    minute.
 
     Raises
     ------
@@ -50,17 +50,7 @@ def run_tool(tool: str, words: list[str], folder: Path, program: str | None = No
     name = tool.replace("-", "_")
     text = PROGRAM.format(module=f"yowasp_{name}", function=f"run_{program or name}")
     command = [sys.executable, "-c", text, *words]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(folder)},
-    ) as tool_process:  # fmt: skip
-        try:
-            said = tool_process.communicate()
-        except BaseException:
-            tool_process.kill()
-            tool_process.wait()  # it writes into the folder, which goes next
-            raise
-    done = subprocess.CompletedProcess(command, tool_process.returncode, *said)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)})
     if done.returncode and (found := re.search(r"cache_filename\.(?:.*\n)*(\w+Error: .*)\Z", done.stderr.strip())):
         raise BuildError(
             f"{tool} is compiled in its first run, and cannot be kept ({found[1]}); make that folder writable, or name "

@@ -88,6 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Ended(KeyboardInterrupt):
+    """SIGTERM came. At a subclass, unlike at KeyboardInterrupt, `subprocess.run` waits for the tool that it kills."""
+
+
 @contextmanager
 def _ended_by_kill() -> Iterator[None]:
     """Let SIGTERM end a command as Ctrl-C does: tools that it runs end with it, and nothing half-done stays."""
@@ -106,4 +110,4 @@ def _ended_by_kill() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is cleaning up
-    raise KeyboardInterrupt
+    raise _Ended
