@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from positcore.files import replace_folder
+from positcore.files import check_writable, fill_folder
 
 __all__ = ["Bitstream", "TimingError", "check_folder", "write_bitstream"]
 
@@ -111,25 +111,39 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OSError
-        If it is a file, or a folder with anything in it but an earlier bitstream.
+        If it is a file, a folder that may not be written to, or one with anything in it but what an earlier build
+        wrote, by that build's own report.
     """
     place = Path(path)
     if place.exists() and not place.is_dir():
         raise NotADirectoryError(f"build: {place} is a file; name a folder such as out/ulx3s")
-    if place.is_dir() and any(place.iterdir()) and not (place / REPORT).is_file():
-        raise FileExistsError(f"build: {place} has other files in it; name a new folder")
+    if place.is_dir():
+        known = _earlier(place)
+        for entry in sorted(place.iterdir()):
+            if entry.name not in known or not entry.is_file():
+                raise FileExistsError(f"build: {place} holds {entry.name}, which no build wrote; name a new folder")
+    check_writable(place, "build")
     return place
 
 
+def _earlier(place: Path) -> set[str]:
+    """The names of what an earlier build wrote into a folder; none if there is no report of one."""
+    try:
+        found = json.loads((place / REPORT).read_text(encoding="utf-8"))
+        names = {REPORT, found["file"], *found["files"]}
+        built = found["command"].startswith("positcore build ")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    return names if built and all(isinstance(name, str) and name == Path(name).name for name in names) else set()
+
+
 def write_bitstream(made: Bitstream, path: str | os.PathLike[str]) -> Path:
-    """Write the bitstream, its files and its report into a folder, whole or not at all; gives the bitstream's path."""
+    """Write the bitstream, its files and its report into a folder, all or none; gives the bitstream's path.
+
+    What an earlier build wrote there, and this one has not, goes.
+    """
     place = check_folder(path)
-
-    def fill(folder: Path) -> None:
-        (folder / made.file).write_bytes(made.data)
-        for file, text in made.files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        (folder / REPORT).write_text(made.json() + "\n", encoding="utf-8")
-
-    replace_folder(place, fill)
+    texts = {**made.files, REPORT: made.json() + "\n"}
+    files = {made.file: made.data} | {name: text.encode() for name, text in texts.items()}
+    fill_folder(place, files, _earlier(place))
     return place / made.file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from positcore.fpga.bitstream import Bitstream, TimingError
 from positcore.fpga.boards.description import BOARDS, Board, board
-from positcore.fpga.boards.pll import find_pll
+from positcore.fpga.boards.pll import find_pll, mhz_text
 from positcore.fpga.boards.top import BoardTop
 from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
 from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
@@ -20,6 +20,7 @@ from positcore.fpga.targets import target
 from positcore.fpga.yosys import run_yosys, yosys_package
 from positcore.fpga.yowasp import SynthesisError, failure, run_tool
 from positcore.hw.board import BoardDesign
+from positcore.hw.uart import MOST_CLOCKS
 from positcore.hw.units import Design
 from positcore.mac import MacSpec
 from positcore.version import __version__
@@ -55,7 +56,7 @@ class Plan:
         if "--carry-bits" not in words:
             words += " --carry-bits 31"
         return (
-            f"positcore build --board {self.board.name} {words} --frequency {facts.clock_hz / 1e6:g} "
+            f"positcore build --board {self.board.name} {words} --frequency {mhz_text(facts.clock_hz)} "
             f"--baud {facts.baud:.0f} --seeds {self.place.seeds}"
         )
 
@@ -87,9 +88,9 @@ def plan(
         rows=chosen.rows if rows is None else rows, columns=chosen.columns if columns is None else columns,
         depth=chosen.depth if depth is None else depth, dsp=True,
     )  # fmt: skip
-    design = BoardDesign(array, name, hz, clocks_per_bit(hz, chosen.baud if baud is None else baud))
     if hz != chosen.in_hz:
         find_pll(chosen.family, chosen.in_hz, hz)
+    design = BoardDesign(array, name, hz, clocks_per_bit(hz, chosen.baud if baud is None else baud))
     return Plan(chosen, design, Place(seeds))
 
 
@@ -99,16 +100,21 @@ def clocks_per_bit(clock_hz: int, baud: int) -> int:
     Raises
     ------
     ValueError
-        If the clock is not at least 8 times the baud rate, or makes one that is more than 2 percent off.
+        If the clock is not 8 to 65535 times the baud rate, or makes one that is more than 2 percent off.
     """
     if baud <= 0:
         raise ValueError(f"build: baud must be positive, not {baud}")
     clocks = max(round(clock_hz / baud), 1)
+    if clocks > MOST_CLOCKS:
+        raise ValueError(
+            f"build: a clock of {mhz_text(clock_hz)} MHz makes no {baud} baud, for which a bit takes {MOST_CLOCKS} "
+            f"clocks at most; take {-(-clock_hz // MOST_CLOCKS)} baud or more"
+        )
     if clocks < 8 or abs(clock_hz / clocks / baud - 1) > WRONG_BAUD:
         rates = [clock_hz // count for count in range(8, 1000) if clock_hz % count == 0]
         near = sorted(rates, key=lambda rate: abs(rate - baud))[:3]
         raise ValueError(
-            f"build: a clock of {clock_hz / 1e6:g} MHz makes no {baud} baud, for which a bit takes a whole number of "
+            f"build: a clock of {mhz_text(clock_hz)} MHz makes no {baud} baud, for which a bit takes a whole number of "
             f"clocks, 8 or more; take one of: {', '.join(map(str, sorted(near)))}"
         )
     return clocks
@@ -186,10 +192,12 @@ def _sources(planned: Plan) -> dict[str, str]:
 
 def _synthesized(key: tuple[str, ...], folder: Path, tell: Callable[[str], None]) -> tuple[float, str]:
     """The netlist, as top.json in the folder; gives the seconds that it took, and Yosys's log."""
-    found = kept((*key, "netlist"), "netlist", "log", "seconds")
+    found = kept(
+        (*key, "netlist"), ("netlist", "log", "seconds"), lambda net, log, took: (unpacked(net), float(took), log)
+    )
     if found is not None:
-        (folder / "top.json").write_bytes(unpacked(found[0]))
-        return float(found[2]), found[1]
+        (folder / "top.json").write_bytes(found[0])
+        return found[1:]
     tell("synthesizing with Yosys")
     began = time.monotonic()
     run_yosys((folder / "top.ys").read_text(encoding="utf-8"), folder)
@@ -206,10 +214,10 @@ def _routed(
     planned: Plan, key: tuple[str, ...], folder: Path, seed: int, tell: Callable[[str], None]
 ) -> tuple[str, str, bytes, float]:
     """The report, the log and the bitstream of a seed, and the seconds that nextpnr took."""
-    chosen, mhz = planned.board, f"{planned.design.clock_hz / 1e6:g}"
-    found = kept((*key, mhz, str(seed)), "report", "log", "bitstream", "seconds")
+    chosen, mhz = planned.board, mhz_text(planned.design.clock_hz)
+    found = kept((*key, mhz, str(seed)), ("report", "log", "bitstream", "seconds"), _kept_run)
     if found is not None:
-        return found[0], found[1], unpacked(found[2]), float(found[3])
+        return found
     tell(f"placing and routing with nextpnr, seed {seed} of {planned.place.seeds}")
     ecp5 = chosen.family == "ecp5"
     kind, out = CONSTRAINTS[chosen.family], "--textcfg" if ecp5 else "--asc"
@@ -235,6 +243,11 @@ def _routed(
     texts = {"report": report, "log": log, "bitstream": packed(data), "seconds": str(seconds)}
     keep((*key, mhz, str(seed)), texts)
     return report, log, data, seconds
+
+
+def _kept_run(report: str, log: str, bitstream: str, seconds: str) -> tuple[str, str, bytes, float]:
+    parse_routed(report, None)
+    return report, log, unpacked(bitstream), float(seconds)
 
 
 def _log(path: Path) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from positcore.files import replace_folder
+from positcore.files import check_writable, fill_folder
 from positcore.fpga.vendors.fusesoc_core import fusesoc_core
 from positcore.fpga.vendors.projects import project_scripts
 from positcore.fpga.vendors.readme import export_readme
@@ -20,7 +19,7 @@ from positcore.hw.register_header import register_header
 from positcore.hw.registers import Register
 from positcore.hw.units import Design
 
-__all__ = ["TOOLS", "export_files", "top_module", "write_export"]
+__all__ = ["TOOLS", "check_folder", "export_files", "top_module", "write_export"]
 
 
 def export_files(
@@ -102,30 +101,35 @@ def _registers(design: Design) -> tuple[Register, ...]:
     return gemm_registers(design.spec, rows=design.rows, columns=design.columns, depth=design.depth)
 
 
+def check_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder of an export, checked before the work for it begins.
+
+    Raises
+    ------
+    OSError
+        If it is a file, or may not be written to.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"export: {folder} is a file; name a folder")
+    check_writable(target, "export")
+    return target
+
+
 def write_export(files: dict[str, str], folder: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write the texts of an export to a folder, all or none; what else lies in it stays.
 
     Raises
     ------
-    NotADirectoryError
-        If the folder is a file.
+    OSError
+        As `check_folder`.
     FileExistsError
         If something else lies in the folder, unless `force`.
     """
-    target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise NotADirectoryError(f"export: {folder} is a file; name a folder")
+    target = check_folder(folder)
     present = (path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
     others = sorted(set(present) - set(files))
     if others and not force:
         raise FileExistsError(f"export: {folder} holds {others[0]}, not of this export; name another or add --force")
-
-    def fill(made: Path) -> None:
-        if target.exists():
-            shutil.copytree(target, made, symlinks=True, dirs_exist_ok=True)
-        for name, text in files.items():
-            (made / name).parent.mkdir(parents=True, exist_ok=True)
-            (made / name).write_text(text, encoding="utf-8")
-
-    replace_folder(target, fill)
+    fill_folder(target, {name: text.encode() for name, text in files.items()})
     return target

@@ -5,6 +5,7 @@ The parsers on PyPI did not serve: one is under the GPL, the other takes any tex
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from bisect import bisect_right
@@ -91,11 +92,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Liberty:
-    """A library of cells: its name, and its Liberty file with the text in it."""
+    """A library of cells: its name, its Liberty file, the text in it, and the SHA-256 of the file's bytes."""
 
     name: str
     path: Path
     text: str = field(repr=False)
+    sha256: str = ""
 
     def cells(self, names: set[str]) -> dict[str, Cell]:
         """The cells of these names, as far as they are there.
@@ -136,7 +138,7 @@ def read_liberty(path: str | os.PathLike[str]) -> Liberty:
         raise ValueError(f"synth: {place} is no Liberty file: no library with cells is in it; it begins {text[:40]!r}")
     if not re.search(r"\bff\s*\(", text):
         raise ValueError(f"synth: the library of {place} has no flip-flop, which the registers of a unit need")
-    library = Liberty(head[1], place, text)
+    library = Liberty(head[1], place, text, hashlib.sha256(place.read_bytes()).hexdigest())
     library.cells(set())
     return library
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from positcore.files import write_aside
+from positcore.files import check_writable, write_aside
 from positcore.fpga.place import Routing
 from positcore.fpga.standard_cells import StandardCells
+from positcore.fpga.yowasp import SynthesisError
 
-__all__ = ["SCHEMA", "Report", "check_report_path", "write_report"]
+__all__ = ["SCHEMA", "Report", "check_report_path", "telling_what_stays", "write_report"]
 
 SCHEMA = 1  # the version of report.schema.json
 
@@ -51,6 +53,8 @@ class Report:
         Cells on the longest path from register to register, both registers counted.
     cells : mapping
         The netlist's cells by type.
+    version : str
+        Of positcore.
     tool : str
         The version of Yosys and of its package.
     script : str
@@ -82,6 +86,7 @@ class Report:
     carry_cells: int
     depth: int
     cells: Mapping[str, int] = field(hash=False)
+    version: str
     tool: str
     script: str
     command: str
@@ -134,14 +139,28 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OSError
-        If there is no folder to write it in, or a folder of its name.
+        If there is no folder to write it in, a folder of its name, or the user may not write there.
     """
     place = Path(path)
     if not place.parent.is_dir():
         raise FileNotFoundError(f"synth: no folder {place.parent} to write {place.name} in; create it")
     if place.is_dir():
         raise IsADirectoryError(f"synth: {place} is a folder; name a file such as report.json")
+    check_writable(place, "synth")
     return place
+
+
+@contextmanager
+def telling_what_stays(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Say of a failure or an interrupt that an older file at the report's path was left as it was."""
+    try:
+        yield
+    except (SynthesisError, KeyboardInterrupt) as error:
+        if path is None or not Path(path).is_file():
+            raise
+        kind = SynthesisError if isinstance(error, SynthesisError) else KeyboardInterrupt
+        said = f"{error}; " if str(error) else ""
+        raise kind(f"{said}no report was written, {path} is an older file") from error
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:

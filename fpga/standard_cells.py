@@ -38,6 +38,8 @@ class StandardCells:
     ----------
     library : str
         Its name in the Liberty file.
+    sha256 : str
+        Of that file.
     area : float
         Of all cells, in the library's unit, most often µm²; the wrapper's flip-flops are among them.
     flip_flop_area : float
@@ -54,6 +56,7 @@ class StandardCells:
     """
 
     library: str
+    sha256: str
     area: float
     flip_flop_area: float
     count: int
@@ -96,9 +99,9 @@ def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> Standar
     """
     script = _SCRIPT.format(top=top)
     key = (verilog, script, hashlib.sha256(liberty.text.encode()).hexdigest(), package)
-    found = kept(key, "statistics", "netlist")
+    found = kept(key, ("statistics", "netlist"), lambda text, net: _parsed(text, unpacked(net).decode(), liberty))
     if found is not None:
-        return _parsed(found[0], unpacked(found[1]).decode(), liberty)
+        return found
     with build_folder() as name:
         folder = Path(name)
         for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
@@ -126,4 +129,4 @@ def _parsed(text: str, netlist: str, liberty: Liberty) -> StandardCells:
         ) from error
     path = longest_path(netlist, liberty)
     delay, steps = (path.delay_ns, path.steps) if path else (None, ())
-    return StandardCells(liberty.name, area, sequential, sum(cells.values()), cells, delay, steps)
+    return StandardCells(liberty.name, liberty.sha256, area, sequential, sum(cells.values()), cells, delay, steps)

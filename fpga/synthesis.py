@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from positcore.fpga.kept import build_folder, keep, kept
 from positcore.fpga.liberty import Liberty
 from positcore.fpga.memories import read_models
-from positcore.fpga.nextpnr import Routed, nextpnr_package, parse_routed, run_nextpnr
+from positcore.fpga.nextpnr import nextpnr_package, parse_routed, run_nextpnr
 from positcore.fpga.parts import TooLargeError, smaller_design
 from positcore.fpga.place import Place, Routing
 from positcore.fpga.report import Report
@@ -21,6 +22,7 @@ from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_pa
 from positcore.fpga.yowasp import SynthesisError
 from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
+from positcore.version import __version__
 
 __all__ = ["synthesize"]
 
@@ -130,9 +132,10 @@ def synthesize(
         carry_cells=resources.carry_cells,
         depth=parse_depth(said.path) + 2,
         cells=netlist.cells,
+        version=__version__,
         tool=f"{netlist.creator.partition(' (')[0]}, {package}",
         script=script,
-        command=_command(design, chosen, dsp, place) + (f" --liberty {liberty.path.name}" if liberty else ""),
+        command=_command(design, chosen, dsp, place) + (f" --liberty {quote(str(liberty.path))}" if liberty else ""),
         routing=routing,
         standard_cells=mapped,
     )
@@ -163,9 +166,9 @@ def _command(design: Design, chosen: Target, dsp: bool, place: Place | None) -> 
 
 
 def _synthesized(source: _Source, tell: Callable[[str], None]) -> _Said:
-    found = kept(source, *_Said._fields)
+    found = kept(source, _Said._fields, _checked)
     if found is not None:
-        return _Said(*found)
+        return found
     tell("synthesizing with Yosys")
     with build_folder() as name:
         return _run_yosys(source, source.script, Path(name))
@@ -176,11 +179,16 @@ def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
     (folder / "unit.v").write_text(source.verilog, encoding="utf-8")
     (folder / "memories.v").write_text(source.models, encoding="utf-8")
     run_yosys(script, folder)
-    said = _Said(*(_text(folder / name) for name in ("statistics.json", "path.txt")))
-    parse_netlist(said.statistics)
-    parse_depth(said.path)
+    said = _checked(*(_text(folder / name) for name in ("statistics.json", "path.txt")))
     keep(source, said._asdict())
     return said
+
+
+def _checked(statistics: str, path: str) -> _Said:
+    """What Yosys wrote, if it can be read."""
+    parse_netlist(statistics)
+    parse_depth(path)
+    return _Said(statistics, path)
 
 
 def _remedy(design: Design, error: TooLargeError) -> str:
@@ -200,7 +208,7 @@ def _routing(
     script = source.script.replace(STATISTICS, f"{STATISTICS}\n{NETLIST}")
     made_from = (source.verilog, *commands, NETLIST, source.package, *device.options, tool)
     keys = {seed: (*made_from, str(seed)) for seed in range(1, place.seeds + 1)}
-    runs = {seed: run for seed, key in keys.items() if (run := _kept_run(key)) is not None}
+    runs = {seed: run for seed, key in keys.items() if (run := kept(key, ("routed",), parse_routed)) is not None}
     missing = [seed for seed in keys if seed not in runs]
     if missing:
         with build_folder() as name:
@@ -215,14 +223,6 @@ def _routing(
                 runs[seed] = parse_routed(report)
                 keep(keys[seed], {"routed": report})
     return Routing.of(device, [runs[seed] for seed in keys], tool)
-
-
-def _kept_run(key: tuple[str, ...]) -> Routed | None:
-    found = kept(key, "routed")
-    try:
-        return None if found is None else parse_routed(*found)
-    except SynthesisError:
-        return None
 
 
 def _text(path: Path) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from positcore.errors import MissingToolError
+from positcore.errors import BuildError, MissingToolError
 
 __all__ = ["SynthesisError", "failure", "run_tool", "tool_package"]
 
@@ -40,13 +41,22 @@ def run_tool(tool: str, words: list[str], folder: Path, program: str | None = No
     YoWASP mounts a folder of its own over the system's temporary one, so that absolute paths would not be found;
     that folder is made inside `folder`, to vanish with it. The first run of a tool on a machine compiles it for a
     minute.
+
+    Raises
+    ------
+    BuildError
+        If the user's cache cannot hold what that gives.
     """
     name = tool.replace("-", "_")
     text = PROGRAM.format(module=f"yowasp_{name}", function=f"run_{program or name}")
-    return subprocess.run(
-        [sys.executable, "-c", text, *words],
-        cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)},
-    )  # fmt: skip
+    command = [sys.executable, "-c", text, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)})
+    if done.returncode and (found := re.search(r"cache_filename\.(?:.*\n)*(\w+Error: .*)\Z", done.stderr.strip())):
+        raise BuildError(
+            f"{tool} is compiled in its first run, and cannot be kept ({found[1]}); make that folder writable, or name "
+            "another one by XDG_CACHE_HOME"
+        )
+    return done
 
 
 def failure(tool: str, status: int, said: str) -> SynthesisError:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from positcore.errors import GemmError
 from positcore.format import PositFormat
 from positcore.gemm import check_operands
 from positcore.hw.gemm_job import GemmJob, Tiling, plan
@@ -79,7 +80,7 @@ class GemmDriver:
 
         Raises
         ------
-        RuntimeError
+        GemmError
             If the device rejects the job, or is not done when the results are there.
         """
         job, turned = self._shorter_plan(a, b, bias)
@@ -87,10 +88,10 @@ class GemmDriver:
             self.write(register, word)
         self.command("start")
         if self.status("rejected"):
-            raise RuntimeError(f"GemmDriver: the gemm rejected the job {job.settings}; reset it")
+            raise GemmError(f"GemmDriver: the gemm rejected the job {job.settings}; reset it")
         got = self._device.exchange(job.bytes_a, job.bytes_b, job.size)
         if not self.status("done"):
-            raise RuntimeError("GemmDriver: the gemm is not done, although all results came; reset it")
+            raise GemmError("GemmDriver: the gemm is not done, although all results came; reset it")
         return job.product(got).T if turned else job.product(got)
 
     def _shorter_plan(self, a: ArrayLike, b: ArrayLike, bias: ArrayLike | None) -> tuple[GemmJob, bool]:

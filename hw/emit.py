@@ -14,7 +14,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
 
-from positcore.files import write_aside
+from positcore.files import check_writable, write_aside
 from positcore.hw.liveness import Part, PartPort
 from positcore.hw.netlist import read_netlist
 from positcore.hw.units import Design
@@ -179,6 +179,7 @@ def write_verilog(design: Design, path: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(f"write_verilog: no folder {target.parent} to write {target.name} in; create it")
     if target.is_dir():
         raise IsADirectoryError(f"write_verilog: {target} is a folder; name a file such as {design.name}.v")
+    check_writable(target, "write_verilog")
     text = emit_verilog(design)
     write_aside(target, lambda aside: aside.write_text(text, encoding="utf-8"))
     return target

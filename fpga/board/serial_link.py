@@ -6,9 +6,11 @@ import secrets
 import struct
 import time
 from dataclasses import dataclass
+from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENXIO, EPERM
 
 import serial
 
+from positcore.errors import GemmError
 from positcore.format import PositFormat
 from positcore.fpga.board.errors import BoardError, SessionLost
 from positcore.hw.gemm_registers import BY_NAME
@@ -96,7 +98,7 @@ class SerialLink:
         self._beats: tuple[int, int, int] | None = None
         try:
             self._serial = serial.Serial(port, baud, timeout=_TICK, write_timeout=5, exclusive=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise BoardError(_cannot_open(port, baud, error)) from None
         try:
             self.hello()
@@ -227,7 +229,7 @@ class SerialLink:
 
         Raises
         ------
-        RuntimeError
+        GemmError
             If nothing moves any more.
         """
         beat_a, beat_b, beat_c = self._beat_sizes()
@@ -244,7 +246,7 @@ class SerialLink:
             at_a, at_b = at_a + taken_a, at_b + taken_b
             stalls = 0 if taken_a or taken_b or len(body) > TAKEN_HEAD else stalls + 1
             if stalls == STALLS:
-                raise RuntimeError(
+                raise GemmError(
                     f"board: the gemm stands still with {len(a) - at_a} bytes of A and {len(b) - at_b} of B left and "
                     f"{len(found)} of {size} come; reset it"
                 )
@@ -281,11 +283,11 @@ def _shares(left_a: int, left_b: int, beat_a: int, beat_b: int) -> tuple[int, in
 
 
 def _cannot_open(port: str, baud: int, error: Exception) -> str:
-    text = str(error)
-    if "lock" in text:
+    number = getattr(error, "errno", None)
+    if number in (EAGAIN, EBUSY):
         return f"board: {port} is in use by another program; end that one"
-    if "Permission" in text:
+    if number in (EACCES, EPERM):
         return f"board: {port} may not be opened; join the group that owns it (often dialout)"
-    if "No such file" in text:
+    if number in (ENOENT, ENODEV, ENXIO):
         return f"board: there is no port {port}; plug the board in, or name another one"
-    return f"board: {port} cannot be opened at {baud} baud ({text}); name another port or baud"
+    return f"board: {port} cannot be opened at {baud} baud ({error}); name another port or baud"

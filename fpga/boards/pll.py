@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.hdl import ClockSignal, Const, Instance, Signal
 
-__all__ = ["FAMILIES", "Pll", "find_pll"]
+__all__ = ["RANGES", "Pll", "find_pll", "mhz_text"]
 
-FAMILIES = ("ecp5", "ice40")
 MHZ = 1_000_000
+
+
+class _Ranges(NamedTuple):
+    """From and to, in Hz: of the clock in, the phase detector, the oscillator, and the clock out."""
+
+    source: tuple[int, int]
+    detector: tuple[int, int]
+    oscillator: tuple[int, int]
+    out: tuple[int, int]
+
+
+RANGES = {
+    "ecp5": _Ranges((8 * MHZ, 400 * MHZ), (10 * MHZ, 400 * MHZ), (400 * MHZ, 800 * MHZ), (3_125_000, 400 * MHZ)),
+    "ice40": _Ranges((10 * MHZ, 133 * MHZ), (10 * MHZ, 133 * MHZ), (533 * MHZ, 1066 * MHZ), (16 * MHZ, 275 * MHZ)),
+}
 
 
 @dataclass(frozen=True)
@@ -43,42 +57,54 @@ class Pll:
         return _ehxplll(self, pin, locked) if self.family == "ecp5" else _sb_pll40(self, pin, locked)
 
 
+def mhz_text(hz: int) -> str:
+    """Hertz in MHz, exactly: 12890625 is 12.890625."""
+    whole, rest = divmod(hz, MHZ)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+
+
 def find_pll(family: str, in_hz: int, out_hz: int) -> Pll:
     """The dividers that give a clock exactly, with the oscillator as slow as may be.
 
-    ECP5: phase detector 10..400 MHz, oscillator 400..800 MHz, dividers 1..128. iCE40: phase detector 10..133 MHz,
-    oscillator 533..1066 MHz, output a power of two, 2..64.
+    Each is within the ranges of the data sheets (Lattice FPGA-DS-02012, FPGA-DS-02008). ECP5: in 8..400 MHz, phase
+    detector 10..400 MHz, oscillator 400..800 MHz, out 3.125..400 MHz, dividers 1..128. iCE40: in and phase detector
+    10..133 MHz, oscillator 533..1066 MHz, out 16..275 MHz, output a power of two, 2..64.
 
     Raises
     ------
     ValueError
-        If no dividers give it; the message names the nearest clocks of whole MHz that there are.
+        If a clock is out of range, or no dividers give it; the message names the range, or the nearest clocks of whole
+        MHz that there are.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"find_pll: family must be one of {', '.join(FAMILIES)}, not {family!r}")
+    if family not in RANGES:
+        raise ValueError(f"find_pll: family must be one of {', '.join(RANGES)}, not {family!r}")
+    ranges = RANGES[family]
+    for verb, hz, (least, most) in (("takes", in_hz, ranges.source), ("makes", out_hz, ranges.out)):
+        if not least <= hz <= most:
+            raise ValueError(
+                f"the PLL of {family} {verb} {mhz_text(least)} to {mhz_text(most)} MHz, not {mhz_text(hz)} MHz"
+            )
     found = _dividers(family, in_hz, out_hz)
     if found is not None:
         return Pll(family, in_hz, out_hz, *found)
-    near = sorted(range(1, 401), key=lambda mhz: abs(mhz * MHZ - out_hz))
+    whole = range(-(-ranges.out[0] // MHZ), ranges.out[1] // MHZ + 1)
+    near = sorted(whole, key=lambda mhz: abs(mhz * MHZ - out_hz))
     exact = [mhz for mhz in near if _dividers(family, in_hz, mhz * MHZ)][:3]
     raise ValueError(
-        f"the PLL of {family} makes no {out_hz / MHZ:g} MHz of {in_hz / MHZ:g} MHz; "
+        f"the PLL of {family} makes no {mhz_text(out_hz)} MHz of {mhz_text(in_hz)} MHz; "
         f"take one of: {', '.join(f'{mhz} MHz' for mhz in sorted(exact))}"
     )
 
 
 def _dividers(family: str, in_hz: int, out_hz: int) -> tuple[int, int, int] | None:
-    if out_hz <= 0:
-        return None
     ecp5 = family == "ecp5"
-    slowest, fastest = (400 * MHZ, 800 * MHZ) if ecp5 else (533 * MHZ, 1066 * MHZ)
-    detector = 400 * MHZ if ecp5 else 133 * MHZ
+    (least, most), (slowest, fastest) = RANGES[family].detector, RANGES[family].oscillator
     for output in range(1, 129) if ecp5 else (1 << power for power in range(1, 7)):
         if not slowest <= out_hz * output <= fastest:
             continue
         for reference in range(1, 129 if ecp5 else 17):
             feedback, rest = divmod(out_hz * output * reference, in_hz)
-            if 10 * MHZ * reference <= in_hz <= detector * reference and not rest and feedback <= 128:
+            if least * reference <= in_hz <= most * reference and not rest and feedback <= 128:
                 return reference, feedback, output
     return None
 
@@ -88,7 +114,7 @@ def _ehxplll(pll: Pll, pin: Any, locked: Signal) -> Instance:
     back = Signal(name="feedback")
     return Instance(
         "EHXPLLL",
-        a_FREQUENCY_PIN_CLKI=f"{pll.in_hz / MHZ:g}", a_FREQUENCY_PIN_CLKOS=f"{pll.out_hz / MHZ:g}",
+        a_FREQUENCY_PIN_CLKI=mhz_text(pll.in_hz), a_FREQUENCY_PIN_CLKOS=mhz_text(pll.out_hz),
         a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
         p_PLLRST_ENA="DISABLED", p_INTFB_WAKE="DISABLED", p_STDBY_ENABLE="DISABLED", p_DPHASE_SOURCE="DISABLED",
         p_FEEDBK_PATH="CLKOP", p_OUTDIVIDER_MUXA="DIVA", p_OUTDIVIDER_MUXB="DIVB",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
-from positcore.errors import AuditError, BuildError, MismatchError, MissingToolError, UndecidedError
+from positcore.cli.extras import missing_package
+from positcore.errors import AuditError, BuildError, GemmError, MismatchError, MissingToolError, UndecidedError
 from positcore.version import __version__
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -61,22 +65,22 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: 0 done, 1 a check failed, 2 usage (one line on stderr), 130 interrupted."""
+    """Run one command: 0 done, 1 a check failed, 2 usage (one line on stderr), 130 interrupted, by SIGTERM too."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)
     try:
-        args = build_parser(command).parse_args(words)
-        return int(args.run(args))
+        with _ended_by_kill():
+            args = build_parser(command).parse_args(words)
+            return int(args.run(args))
     except (AuditError, MismatchError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("positcore"):
             raise
-        missing = MissingToolError(f"Python package {error.name}", f"positcore {command}", _extra_line(command))
-        print(f"positcore: {missing}", file=sys.stderr)
+        print(f"positcore: {missing_package(error.name or '', command)}", file=sys.stderr)
         return 2
-    except (TypeError, ValueError, BuildError, MissingToolError, UndecidedError, OSError) as error:
+    except (TypeError, ValueError, BuildError, GemmError, MissingToolError, UndecidedError, OSError) as error:
         print(f"positcore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
@@ -84,17 +88,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _extra_line(command: str | None) -> str:
-    extras = {
-        "generate": "hw",
-        "verify": "sim",
-        "formal": "fpga",
-        "synth": "fpga",
-        "build": "fpga",
-        "board": "fpga",
-        "export": "export",
-        "train": "nn",
-        "quantize": "nn",
-    }
-    extra = extras.get(command or "", "all")
-    return f'pip install "positcore[{extra}]"'
+class _Ended(KeyboardInterrupt):
+    """SIGTERM came. At a subclass, unlike at KeyboardInterrupt, `subprocess.run` waits for the tool that it kills."""
+
+
+@contextmanager
+def _ended_by_kill() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: tools that it runs end with it, and nothing half-done stays."""
+    try:
+        previous = signal.getsignal(signal.SIGTERM)
+        if previous == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _interrupt)
+    except ValueError:  # not in the main thread, which alone gets signals
+        previous = None
+    try:
+        yield
+    finally:
+        if previous == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is cleaning up
+    raise _Ended

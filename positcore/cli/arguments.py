@@ -9,7 +9,7 @@ from pathlib import Path
 from positcore.format import PositFormat
 from positcore.mac import Accumulator, Aligned, Fused, Quire, Rounded
 
-__all__ = ["accumulator_argument", "add_format", "add_json", "add_network", "format_argument"]
+__all__ = ["accumulator_argument", "add_format", "add_json", "add_network", "format_argument", "frequency_argument"]
 
 
 def format_argument(text: str) -> PositFormat:
@@ -32,6 +32,17 @@ def accumulator_argument(text: str) -> Accumulator:
         return Aligned(int(found[1]), int(found[2])) if found else plain[text]
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def frequency_argument(text: str) -> float:
+    """A `--frequency` value, a clock in MHz; its error is argparse's own."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:  # nor is nan
+        raise argparse.ArgumentTypeError(f"a clock in MHz is a number above 0 and below 1000000, not {text!r}")
+    return value
 
 
 def add_format(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

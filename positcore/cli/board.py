@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -101,8 +100,9 @@ def _selftest(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from positcore.errors import MismatchError
-    from positcore.fpga.board.selftest import selftest
+    from positcore.fpga.board.selftest import check_amount, selftest
 
+    check_amount(args.products, args.seed)
     products = tqdm(total=args.products, desc="selftest", unit=" products", leave=False, disable=None)
     with products as bar, _open(args) as board:
         report = selftest(board, args.products, args.seed, lambda done, total: bar.update(done - bar.n))
@@ -122,12 +122,9 @@ def _simulate(args: argparse.Namespace) -> int:
         place = f"{virtual.port}@{design.baud:.0f}"
         print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], in simulation; Ctrl-C ends it")
         print(f"use it: POSITCORE_BOARD={place} positcore board selftest", flush=True)
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by `kill`, it ends as by Ctrl-C
         try:
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
             print(f"{virtual.cycles:,} clock cycles simulated")
-        finally:
-            signal.signal(signal.SIGTERM, previous)
     return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from positcore.cli.arguments import add_format, add_json
+from positcore.cli.arguments import add_format, add_json, frequency_argument
 
 if TYPE_CHECKING:
     from positcore.fpga.build import Plan
@@ -36,7 +36,7 @@ def add_design(parser: argparse.ArgumentParser, board: str | None = None) -> Non
     parser.add_argument("--columns", type=int, metavar="C", help="columns of the array")
     parser.add_argument("--depth", type=int, metavar="D", help="rows of each operand's buffer")
     parser.add_argument("--stages", type=int, metavar="S", help="pipeline registers; they change no result")
-    parser.add_argument("--frequency", type=float, metavar="MHZ", help="the clock")
+    parser.add_argument("--frequency", type=frequency_argument, metavar="MHZ", help="the clock")
     parser.add_argument("--baud", type=int, metavar="N", help="of the UART")
 
 

@@ -24,10 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder, and say what is its top module."""
-    from positcore.fpga.export import TOOLS, export_files, top_module, write_export
+    from positcore.fpga.export import TOOLS, check_folder, export_files, top_module, write_export
 
     tools = tuple(TOOLS) if args.tool == "all" else (args.tool,)
     design = design_of(args, dsp=args.dsp)
+    check_folder(args.output)
     files = export_files(design, tools, part=args.part, period_ns=args.period)
     folder = write_export(files, args.output, force=args.force)
     print(f"{folder}: {top_module(design)} for {', '.join(tools)}; see README.md")

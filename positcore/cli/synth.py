@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from positcore.cli.arguments import add_json
+from positcore.cli.arguments import add_json, frequency_argument
 from positcore.cli.generate import add_design, design_of
 
 __all__ = ["EXAMPLE", "configure", "run"]
@@ -22,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--place", action="store_true", help="place and route too, for the clock: ecp5 and ice40")
     parser.add_argument("--seeds", type=int, metavar="N", help="how often to place and route, with seeds 1 to N (3)")
-    parser.add_argument("--frequency", type=float, metavar="MHZ", help="exit with status 1 if --place reaches less")
+    parser.add_argument(
+        "--frequency", type=frequency_argument, metavar="MHZ", help="exit with status 1 if --place reaches less"
+    )
     parser.add_argument(
         "--liberty", metavar="FILE", help="map to the standard cells of this library, too, for its area"
     )
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, write the report where -o says, and print it."""
     from positcore.fpga.liberty import read_liberty
     from positcore.fpga.place import Place
-    from positcore.fpga.report import check_report_path, write_report
+    from positcore.fpga.report import check_report_path, telling_what_stays, write_report
     from positcore.fpga.synthesis import synthesize
 
     design = design_of(args)
@@ -42,14 +44,13 @@ def run(args: argparse.Namespace) -> int:
         check_report_path(args.output)
     if args.seeds is not None and not args.place:
         raise ValueError("synth: --seeds is of place and route; add --place, or drop it")
-    if args.frequency is not None and not (args.place and args.frequency > 0):
-        raise ValueError(
-            "synth: --frequency is a clock in MHz that --place must reach; add --place and give more than 0"
-        )
+    if args.frequency is not None and not args.place:
+        raise ValueError("synth: --frequency is a clock in MHz that --place must reach; add --place, or drop it")
     liberty = None if args.liberty is None else read_liberty(args.liberty)
     place = Place(3 if args.seeds is None else args.seeds) if args.place else None
     progress = _tell if sys.stderr.isatty() else None
-    report = synthesize(design, args.target, dsp=args.dsp, place=place, liberty=liberty, progress=progress)
+    with telling_what_stays(args.output):
+        report = synthesize(design, args.target, dsp=args.dsp, place=place, liberty=liberty, progress=progress)
     if args.output is not None:
         write_report(report, args.output)
     print(report.json() if args.json else report)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from positcore.files import write_aside
+from positcore.folder_lock import lock_folder
 
 __all__ = ["load_checkpoint", "only_writer", "remove_remains", "save_checkpoint"]
 
@@ -78,7 +78,7 @@ def only_writer(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a run's folder, which is made if it is not there: no other process may train in it meanwhile.
 
     The system lets go of it with the process, however that ends. Where there are no such locks (Windows) nothing is
-    held.
+    held. What was made of folders goes again if nothing came into it.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def only_writer(folder: Path, wait: bool = False) -> Iterator[None]:
     ValueError
         If another process holds it, and `wait` is False; or it is no folder, or none that can be written to.
     """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -100,18 +101,21 @@ def only_writer(folder: Path, wait: bool = False) -> Iterator[None]:
             f"{folder} is no folder that can be written to ({error.strerror}); choose another output folder"
         ) from error
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+        with _held(folder, wait):
+            yield
+    finally:
+        with suppress(OSError):  # there is something in it
+            for place in missing:
+                place.rmdir()
+
+
+@contextmanager
+def _held(folder: Path, wait: bool) -> Iterator[None]:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(lock_folder(folder, wait))
         except BlockingIOError:
             raise ValueError(
                 f"another process trains in {folder}; wait for it, or choose another output folder"
             ) from None
         yield
-    finally:
-        os.close(handle)

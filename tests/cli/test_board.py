@@ -84,6 +84,14 @@ def test_a_selftest_that_fails_is_exit_status_1(capsys, fake, monkeypatch):
     assert re.match(r"positcore: board: 1 of \d+ codes differ; product 1 with seed 0: \(1, 1\) x \(1, 1\)", err)
 
 
+def test_a_selftest_that_cannot_be_opens_no_port(capsys, fake, monkeypatch):
+    monkeypatch.setattr(FakeBoard, "opened", ())
+    for words, message in ((("--products", "0"), "products must be at least 1, not 0"),
+                           (("--seed", "-1"), "the seed must be 0 or more, not -1")):  # fmt: skip
+        assert run(capsys, "selftest", "--port", "/dev/ttyB", *words) == (2, "", f"positcore: selftest: {message}\n")
+    assert fake.opened == ()
+
+
 def test_list(capsys, monkeypatch):
     found = [SimpleNamespace(device=f"/dev/ttyUSB{n}", description="FT231X", hwid=f"USB {n}") for n in (1, 0)]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: found)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from positcore.cli import main
@@ -87,3 +89,24 @@ def test_other_files_stay(tmp_path, capsys):
     assert (tmp_path / "vivado" / "notes").read_text() == "mine"
     assert main([*ADD, "-o", str(tmp_path / "vivado" / "notes")]) == 2
     assert "is a file; name a folder" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_shell_and_a_link_stay_what_they_are(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    monkeypatch.chdir(tmp_path / "there")
+    assert main([*ADD, "--tool", "vivado", "-o", "."]) == 0
+    assert "README.md" in os.listdir(".")
+    assert main([*ADD, "--tool", "vivado", "-o", str(tmp_path / "link")]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path, capsys, monkeypatch):
+    def emit(*args):
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("positcore.fpga.export.emit_verilog", emit)
+    assert main([*ADD, "-o", str(tmp_path / "new")]) == 2
+    assert f"export: {tmp_path}/new cannot be written: {tmp_path} is not writable" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import pytest
 
 from positcore.cli import main
 from positcore.errors import MismatchError
+from positcore.fpga.board.machine import PORT_VARIABLE
 from positcore.nn import proof
 from positcore.nn.proof import ProvenStep
 
@@ -73,3 +74,11 @@ def test_a_difference_is_exit_status_1(tmp_path, capsys, monkeypatch):
 def test_wrong_options(tmp_path, capsys, arguments, message):
     assert main([*SMALL, *arguments, "-o", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_without_a_board_no_folder_stays(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv(PORT_VARIABLE, raising=False)
+    words = [*SMALL, "--images", "2", "--backend", "board", "-o", str(tmp_path / "out" / "proof")]
+    assert main(words) == 2
+    assert "board: no port is named; set POSITCORE_BOARD" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

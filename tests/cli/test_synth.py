@@ -114,6 +114,14 @@ def test_usage(capsys, yosys, words, message):
     assert yosys.scripts == []
 
 
+def test_a_report_that_may_not_be_written(capsys, yosys, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    status, out, err = run(capsys, "mul", "--format", "8,2", "-o", "r.json")
+    assert (status, out) == (2, "")
+    assert err == f"positcore: synth: r.json cannot be written: {tmp_path} is not writable; name another place\n"
+    assert yosys.scripts == []
+
+
 def test_missing_nextpnr(capsys, yosys, monkeypatch):
     monkeypatch.setattr("positcore.fpga.yowasp.find_spec", lambda name: None)
     status, out, err = run(capsys, "mul", "--format", "8,2", "--place")
@@ -140,7 +148,15 @@ def test_no_report_without_a_count_of_cells(capsys, yosys, tmp_path):
     status, out, err = run(capsys, "mul", "--format", "8,2", "-o", "report.json")
     assert (status, out) == (2, "")
     assert err.startswith("positcore: Yosys's statistics have no count of cells (KeyError: 'design')")
+    assert err.endswith("; no report was written, report.json is an older file\n")
     assert (tmp_path / "report.json").read_text() == "an older report"
+    yosys.error = KeyboardInterrupt()
+    assert run(capsys, "mul", "--format", "8,2", "-o", "report.json") == (
+        130, "", "positcore: interrupted; no report was written, report.json is an older file\n"
+    )  # fmt: skip
+    (tmp_path / "report.json").unlink()
+    yosys.error = None
+    assert "report.json" not in run(capsys, "mul", "--format", "8,2", "-o", "report.json")[2]
 
 
 def test_interrupted(capsys, yosys, tmp_path):

@@ -242,3 +242,21 @@ def test_an_audit_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
     assert error.startswith("positcore: audit: aten._log_softmax")
     assert error.count("\n") == 1
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_without_a_board_no_folder_stays(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("POSITCORE_BOARD", str(tmp_path / "clock"))
+    assert main([*SMALL, "--epochs", "1", "--backend", "board", "-o", str(tmp_path / "out" / "run")]) == 2
+    assert f"board: there is no port {tmp_path}/clock; plug the board in" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_pyserial_the_line_installs_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(backends, "_loaded", {})
+    monkeypatch.setitem(sys.modules, "serial", None)
+    for name in ("machine", "host", "serial_link"):
+        monkeypatch.delitem(sys.modules, f"positcore.fpga.board.{name}", raising=False)
+    assert main([*SMALL, "--epochs", "1", "--backend", "board", "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(
+        'Python package pyserial not found, needed for positcore train; install it: pip install "positcore[fpga]"\n'
+    )

@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 import positcore as pc
-from positcore.cli import main
+from positcore.cli import build_parser, main
+from positcore.cli.build import planned as planned_by
 from positcore.fpga import build as builder
 from positcore.fpga import nextpnr, yosys
 from positcore.fpga.bitstream import TimingError, check_folder, write_bitstream
@@ -181,6 +183,19 @@ def test_command(tools, capsys, tmp_path):
     assert len(tools.ran) == 3
 
 
+def test_damaged_entries_of_the_cache_are_made_anew(tools, tmp_path):
+    made = build(plan("ulx3s", **TINY))
+    entries = {path: json.loads(path.read_text()) for path in (tmp_path / "cache" / "synth").iterdir()}
+    damages = [(path, name) for path, texts in entries.items() for name in texts if name != "log"]
+    assert sorted(name for _, name in damages) == ["bitstream", "netlist", "report", "seconds", "seconds"]
+    for path, name in damages:
+        ran = len(tools.ran)
+        path.write_text(json.dumps(entries[path] | {name: entries[path][name][:-5]}))
+        assert replace(build(plan("ulx3s", **TINY)), seconds=made.seconds) == made
+        assert len(tools.ran) > ran
+        assert json.loads(path.read_text()).keys() == entries[path].keys()
+
+
 def test_command_whose_clock_is_not_met(tools, capsys, tmp_path):
     tools.fmax = {}
     assert main(["build", "--board", "ulx3s", *WORDS, "--seeds", "1", "-o", "out"]) == 1
@@ -203,6 +218,11 @@ def test_interrupted(tools, capsys, tmp_path):
         ("--board ulx3s --frequency 41", "the PLL of ecp5 makes no 41 MHz of 25 MHz; take one of: "),
         ("--board ulx3s --baud 6000000", "a clock of 40 MHz makes no 6000000 baud"),
         ("--board ulx3s --baud 0", "baud must be positive, not 0"),
+        (
+            "--board ulx3s --baud 1",
+            "a clock of 40 MHz makes no 1 baud, for which a bit takes 65535 clocks at most; take 611 baud or more",
+        ),
+        ("--board icebreaker --frequency 15", "the PLL of ice40 makes 16 to 275 MHz, not 15 MHz"),
         ("--board ulx3s --rows 65", "rows must be"),
         ("--board ulx3s --seeds 0", "seeds must be an integer in 1..100, not 0"),
     ],
@@ -213,12 +233,81 @@ def test_usage(tools, capsys, words, message):
     assert tools.ran == []
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "1e6", "fast"])
+@pytest.mark.parametrize("words", ["build -o out --board ulx3s", "board simulate", "synth add --format 8,2 --place"])
+def test_a_clock_that_is_none(tools, capsys, words, text):
+    with pytest.raises(SystemExit, match="2"):
+        main([*words.split(), "--frequency", text])
+    message = f"argument --frequency: a clock in MHz is a number above 0 and below 1000000, not {text!r}; see"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hz", [0, -1, 10**30])
+def test_a_frequency_that_no_board_has(hz):
+    with pytest.raises(ValueError, match=r"the PLL of ecp5 makes 3\.125 to 400 MHz, not"):
+        plan("ulx3s", frequency_hz=hz, **TINY)
+
+
+def test_the_command_tells_the_clock_exactly():
+    planned = plan("ulx3s", frequency_hz=12_890_625, baud=9600, **TINY)
+    assert " --frequency 12.890625 --baud 9598 " in planned.command
+    words = planned.command.split()[1:]
+    parser = build_parser("build")
+    assert planned_by(parser.parse_args([*words, "-o", "out"])).design == planned.design
+
+
 def test_folders_that_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="is a file; name a folder such as out/ulx3s"):
         check_folder(tmp_path / "file")
-    with pytest.raises(FileExistsError, match="has other files in it; name a new folder"):
+    with pytest.raises(FileExistsError, match="holds file, which no build wrote; name a new folder"):
         check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "{}", "[]", "half a rep", '{"command": "positcore synth mul", "file": "thesis.tex", "files": []}',
+        '{"command": "positcore build --board ulx3s", "file": "../thesis.tex", "files": ["thesis.tex"]}',
+        '{"command": "positcore build --board ulx3s", "file": "thesis.tex", "files": [1]}',
+    ],
+)  # fmt: skip
+def test_a_report_that_is_none_of_a_build(tmp_path, report):
+    (tmp_path / "report.json").write_text(report)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds report\.json, which no build wrote"):
+        check_folder(tmp_path)
+
+
+def test_nothing_of_the_users_goes(tools, tmp_path, capsys):
+    words = ["build", "--board", "ulx3s", *WORDS, "-o", "out"]
+    (tmp_path / "out").mkdir()
+    assert main(words) == 0
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "out" / "src").mkdir()
+    assert main(words) == 2
+    assert "build: out holds src, which no build wrote; name a new folder" in capsys.readouterr().err
+    (tmp_path / "out" / "src").rmdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    assert main(words) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == made | {"thesis.tex"}
+
+
+def test_what_an_earlier_build_wrote_goes(tools, tmp_path):
+    assert main(["build", "--board", "ulx3s", *WORDS, "-o", "out"]) == 0
+    (tmp_path / "link").symlink_to("out")
+    assert main(["build", "--board", "icebreaker", *WORDS, "-o", "link"]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"icebreaker.bin", "top.pcf", "report.json"} <= names
+    assert not {"ulx3s.bit", "top.lpf"} & names
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_that_may_not_be_written_to(tools, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["build", "--board", "ulx3s", *WORDS, "-o", "out"]) == 2
+    assert f"build: out cannot be written: {tmp_path} is not writable; name another place" in capsys.readouterr().err
+    assert tools.ran == []
 
 
 def test_missing_tools(tools, monkeypatch, capsys):

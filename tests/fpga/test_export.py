@@ -214,15 +214,16 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
     write_export({"a/b": "old\n", "c": "old\n"}, tmp_path / "x")
     written = []
 
-    def fail(self, text, **options):
+    def fail(self, data):
         written.append(self.name)
-        if len(written) > 1:
+        if len(written) > 2:
             raise OSError("no room")
-        return write(self, text, **options)
+        return write(self, data)
 
-    write = Path.write_text
-    monkeypatch.setattr(Path, "write_text", fail)
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no room"):
-        write_export({"a/b": "new\n", "c": "new\n"}, tmp_path / "x")
+        write_export({"a/b": "new\n", "d/e": "new\n", "c": "new\n"}, tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["a", "c"]
     assert (tmp_path / "x" / "a" / "b").read_text() == (tmp_path / "x" / "c").read_text() == "old\n"

@@ -1,6 +1,8 @@
 """Mapping to a library of cells, and the reports that come of it."""
 
+import hashlib
 import json
+import shlex
 from dataclasses import replace
 from importlib.resources import files
 
@@ -78,7 +80,8 @@ def test_area_of_a_library(library, schema, mapping):
     mapped = report.standard_cells
     assert (mapped.library, mapped.area, mapped.flip_flop_area, mapped.count) == ("tiny", 77, 64, 16)
     assert mapped.cells == {"DFF": 8, "INV": 3, "NAND": 5}
-    assert report.command.endswith("--target ecp5 --liberty tiny.lib")
+    assert report.command.endswith(f"--target ecp5 --liberty {library}")
+    assert (mapped.sha256, report.version) == (hashlib.sha256(library.read_bytes()).hexdigest(), pc.__version__)
     assert (mapped.delay_ns, mapped.critical_path) == (None, ())
     lines = str(report).splitlines()
     assert "  cells             16   of tiny" in lines
@@ -95,6 +98,17 @@ def test_area_of_a_library(library, schema, mapping):
         "tee -o area.json stat -json -liberty cells.lib\n"
         "write_json mapped.json\n"
     ]
+
+
+def test_the_command_runs_from_elsewhere(tmp_path, mapping, capsys, monkeypatch):
+    (tmp_path / "my cells").mkdir()
+    path = tmp_path / "my cells" / "tiny.lib"
+    path.write_text(LIBRARY)
+    assert main(["synth", "mul", "--format", "8,2", "--liberty", str(path), "--json"]) == 0
+    shown = capsys.readouterr().out
+    monkeypatch.chdir("/")
+    assert main([*shlex.split(json.loads(shown)["command"])[1:], "--json"]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(("cells", "shown"), [(3, 3), (13, 13), (30, 13)])

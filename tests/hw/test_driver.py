@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import positcore as pc
+from positcore.errors import GemmError
 from positcore.hw.driver import GemmDriver
 from positcore.hw.gemm_job import plan
 from tests.hw.gemm_model import ModelGemm, random_codes, traffic
@@ -75,9 +76,9 @@ def test_jobs_that_go_wrong(monkeypatch):
     driver = GemmDriver(device)
     a = np.zeros((2, 2), np.uint8)
     monkeypatch.setattr(device, "exchange", lambda a, b, size: bytes(size))
-    with pytest.raises(RuntimeError, match="the gemm is not done, although all results came; reset it"):
+    with pytest.raises(GemmError, match="the gemm is not done, although all results came; reset it"):
         driver.matmul(a, a)
     driver.command("reset")
     monkeypatch.setattr(driver, "status", lambda flag: flag == "rejected")
-    with pytest.raises(RuntimeError, match=r"GemmDriver: the gemm rejected the job \{'mode': .*\}; reset it"):
+    with pytest.raises(GemmError, match=r"GemmDriver: the gemm rejected the job \{'mode': .*\}; reset it"):
         driver.matmul(a, a)

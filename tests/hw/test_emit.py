@@ -136,11 +136,14 @@ def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["unit.v"]
 
 
-def test_place_of_the_file_is_checked(tmp_path):
+def test_place_of_the_file_is_checked(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no folder .*missing to write unit.v in; create it"):
         write_verilog(Design.of("decode", F8), tmp_path / "missing" / "unit.v")
     with pytest.raises(IsADirectoryError, match=r"is a folder; name a file such as posit_decode_8_2.v"):
         write_verilog(Design.of("decode", F8), tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match=r"write_verilog: .*unit\.v cannot be written: .* is not writable"):
+        write_verilog(Design.of("decode", F8), tmp_path / "unit.v")
 
 
 def _fail(*args):

@@ -215,6 +215,19 @@ def test_one_process_trains_in_a_folder(tmp_path):
         assert not list(folder.iterdir())
 
 
+def test_a_folder_into_which_nothing_came_goes(tmp_path):
+    for folder in (tmp_path / "new" / "run", tmp_path / "new"):
+        with pytest.raises(KeyError), only_writer(folder):
+            raise KeyError
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "old").mkdir()
+    with only_writer(tmp_path / "old"):
+        pass
+    with only_writer(tmp_path / "old" / "run"):
+        (tmp_path / "old" / "run" / "file").write_text("")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["run"]
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):

@@ -2,9 +2,11 @@
 
 import os
 import tty
+from errno import EACCES, EAGAIN, EBUSY, ENOENT, ENXIO
 
 import pytest
 
+from positcore.errors import GemmError
 from positcore.fpga.board import serial_link
 from positcore.fpga.board.errors import BoardError, SessionLost
 from positcore.fpga.board.host import Board
@@ -29,20 +31,49 @@ def test_what_answers_is_of_another_baud(silent_port, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("error", "message"),
     [
-        ("[Errno 13] could not open port: [Errno 13] Permission denied: 'x'", "may not be opened; join the group that"),
-        ("Could not exclusively lock port: [Errno 11]", "is in use by another program; end that one"),
-        ("(25, 'Inappropriate ioctl for device')", r"cannot be opened at 1000000 baud \(\(25, 'Inappropriate"),
+        ((EACCES, "could not open port"), "may not be opened; join the group that"),
+        ((EAGAIN, "Could not exclusively lock port"), "is in use by another program; end that one"),
+        ((EBUSY, "could not open port"), "is in use by another program; end that one"),
+        ((ENOENT, "could not open port /tmp/clock/Permission"), "there is no port /dev/ttyUSB7; plug the board in"),
+        ((ENXIO, "could not open port"), "there is no port /dev/ttyUSB7; plug the board in"),
+        (("(25, 'Inappropriate ioctl for device')",), r"cannot be opened at 1000000 baud \(\(25, 'Inappropriate"),
     ],
 )
-def test_a_port_that_cannot_be_opened(monkeypatch, said, message):
+def test_a_port_that_cannot_be_opened(monkeypatch, error, message):
     def refuse(*args, **options):
-        raise serial_link.serial.SerialException(said)
+        raise serial_link.serial.SerialException(*error)
 
     monkeypatch.setattr(serial_link.serial, "Serial", refuse)
     with pytest.raises(BoardError, match=message):
         SerialLink("/dev/ttyUSB7")
+
+
+def test_a_path_is_not_read_as_an_error(tmp_path):
+    with pytest.raises(BoardError, match=r"there is no port /.*/clock/ttyUSB0; plug the board in, or name another"):
+        SerialLink(str(tmp_path / "clock" / "ttyUSB0"))
+
+
+def test_what_is_no_terminal(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(BoardError, match=r"fifo cannot be opened at 1000000 baud \(Could not configure port"):
+        SerialLink(str(tmp_path / "fifo"))
+
+
+@pytest.mark.parametrize("baud", [1 << 31, 99999999999])
+def test_a_baud_that_is_too_large(silent_port, baud):
+    with pytest.raises(BoardError, match=f"cannot be opened at {baud} baud .*; name another port or baud"):
+        SerialLink(silent_port, baud)
+
+
+def test_a_gemm_that_stands_still(silent_port, monkeypatch):
+    link = greeted(monkeypatch, silent_port, serial_link.GREETING)
+    monkeypatch.setattr(link, "_beats", (1, 1, 1))
+    monkeypatch.setattr(link, "request", lambda operation, body: bytes(serial_link.TAKEN_HEAD))
+    with pytest.raises(GemmError, match="the gemm stands still with 2 bytes of A and 1 of B left and 0 of 3 come"):
+        link.exchange(b"ab", b"c", 3)
+    link.close()
 
 
 def greeted(monkeypatch, port, greeting):

@@ -74,3 +74,8 @@ def test_a_code_that_differs():
 def test_no_products():
     with pytest.raises(ValueError, match="selftest: products must be at least 1, not 0"):
         selftest(GoldenBoard(SPECS[0]), 0)
+
+
+def test_a_negative_seed():
+    with pytest.raises(ValueError, match="selftest: the seed must be 0 or more, not -1"):
+        selftest(GoldenBoard(SPECS[0]), 1, -1)
