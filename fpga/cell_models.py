@@ -89,8 +89,8 @@ def synthesised(rtlil: str, target_name: str, dsp: bool = True) -> str:
     )
     sources = {"unit.il": rtlil} | model_files()
     key = (*sources.values(), script, yosys_package())
-    if (found := kept(key, "netlist")) is not None:
-        return unpacked(found[0]).decode()
+    if (found := kept(key, ("netlist",), lambda text: unpacked(text).decode())) is not None:
+        return found
     with build_folder() as name:
         folder = Path(name)
         for file, text in sources.items():
