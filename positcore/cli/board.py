@@ -40,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name in ("list", "info", "selftest"):
         add_json(parts[name])
     add_design(parts["simulate"], board="ulx3s")
+    parts["simulate"].add_argument(
+        "--netlist", action="store_true", help="simulate what Yosys makes of it for the board's part, cell by cell"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,9 +121,10 @@ def _simulate(args: argparse.Namespace) -> int:
 
     design = planned(args).design
     print(f"compiling {design.name}, if it was not yet; that takes minutes", file=sys.stderr, flush=True)
-    with VirtualBoard(design) as virtual:
+    with VirtualBoard(design, netlist=args.netlist) as virtual:
         place = f"{virtual.port}@{design.baud:.0f}"
-        print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], in simulation; Ctrl-C ends it")
+        what = "its netlist" if args.netlist else "its RTL"
+        print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], {what} in simulation; Ctrl-C ends it")
         print(f"use it: POSITCORE_BOARD={place} positcore board selftest", flush=True)
         try:
             while True:
