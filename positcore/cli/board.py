@@ -124,7 +124,8 @@ def _simulate(args: argparse.Namespace) -> int:
     with VirtualBoard(design, netlist=args.netlist) as virtual:
         place = f"{virtual.port}@{design.baud:.0f}"
         what = "its netlist" if args.netlist else "its RTL"
-        print(f"{virtual.port}: {design.board} with gemm[{design.design.spec_text}], {what} in simulation; Ctrl-C ends it")
+        built = f"{design.board} with gemm[{design.design.spec_text}]"
+        print(f"{virtual.port}: {built}, {what} in simulation; Ctrl-C ends it")
         print(f"use it: POSITCORE_BOARD={place} positcore board selftest", flush=True)
         try:
             while True:
