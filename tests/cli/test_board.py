@@ -138,10 +138,10 @@ def test_usage(capsys):
 class FakeVirtualBoard:
     """A board whose simulation takes no time."""
 
-    port, cycles = "/dev/pts/77", 12_345
+    port, cycles, netlist = "/dev/pts/77", 12_345, None
 
-    def __init__(self, design):
-        self.design = design
+    def __init__(self, design, netlist):
+        FakeVirtualBoard.netlist = netlist
 
     def __enter__(self):
         return self
@@ -160,11 +160,16 @@ def test_simulate(capsys, monkeypatch):
     assert status == 0
     assert "compiling posit_gemm_8_2_quire7_1x1x32_dsp_s1_icebreaker, if it was not yet" in err
     assert out.splitlines() == [
-        "/dev/pts/77: icebreaker with gemm[posit<8,2> → posit<8,2>, quire7, 1 × 1 cells, 32 steps], in simulation; "
+        "/dev/pts/77: icebreaker with gemm[posit<8,2> → posit<8,2>, quire7, 1 × 1 cells, 32 steps], its RTL in simulation; "
         "Ctrl-C ends it",
         "use it: POSITCORE_BOARD=/dev/pts/77@1000000 positcore board selftest",
         "12,345 clock cycles simulated",
     ]
+    assert not FakeVirtualBoard.netlist
+    status, out, err = run(capsys, "simulate", "--board", "icebreaker", "--depth", "32", "--netlist")
+    assert status == 0
+    assert "32 steps], its netlist in simulation; Ctrl-C ends it" in out
+    assert FakeVirtualBoard.netlist
 
 
 @pytest.mark.rtl
