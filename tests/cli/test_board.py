@@ -160,8 +160,8 @@ def test_simulate(capsys, monkeypatch):
     assert status == 0
     assert "compiling posit_gemm_8_2_quire7_1x1x32_dsp_s1_icebreaker, if it was not yet" in err
     assert out.splitlines() == [
-        "/dev/pts/77: icebreaker with gemm[posit<8,2> → posit<8,2>, quire7, 1 × 1 cells, 32 steps], its RTL in simulation; "
-        "Ctrl-C ends it",
+        "/dev/pts/77: icebreaker with gemm[posit<8,2> → posit<8,2>, quire7, 1 × 1 cells, 32 steps], its RTL in "
+        "simulation; Ctrl-C ends it",
         "use it: POSITCORE_BOARD=/dev/pts/77@1000000 positcore board selftest",
         "12,345 clock cycles simulated",
     ]
