@@ -66,6 +66,10 @@ def test_a_netlist_with_dsps_of_another_text(target, tmp_path):
         prove_netlist(design, target, alter=alter, waveforms=tmp_path)
 
 
+def test_a_product_that_two_registers_follow_is_kept():
+    assert synthesize(Design.of("mul", pc.PositFormat(8, 0), 4, dsp=True), "ice40").dsps == 1
+
+
 def unprepared(monkeypatch):
     monkeypatch.setitem(TARGETS, "ice40", dataclasses.replace(TARGETS["ice40"], prepared=None))
     return Design.of("mul", pc.PositFormat(8, 0), 4, dsp=True)
