@@ -152,8 +152,7 @@ def build(planned: Plan, *, progress: Callable[[str], None] | None = None) -> Bi
         *chosen.device.options,
         *(t for item in sorted(files.items()) for t in item),
     )
-    with build_folder() as name:
-        folder = Path(name)
+    with build_folder() as folder:
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         seconds, log = _synthesized(key, folder, tell)

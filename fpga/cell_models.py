@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from pathlib import Path
 
 from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
 from positcore.fpga.targets import target
@@ -91,8 +90,7 @@ def synthesised(rtlil: str, target_name: str, dsp: bool = True) -> str:
     key = (*sources.values(), script, yosys_package())
     if (found := kept(key, ("netlist",), lambda text: unpacked(text).decode())) is not None:
         return found
-    with build_folder() as name:
-        folder = Path(name)
+    with build_folder() as folder:
         for file, text in sources.items():
             (folder / file).write_text(text, encoding="utf-8")
         run_yosys(script, folder)

@@ -5,24 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
-import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from positcore.files import cache_root, write_aside
-from positcore.folder_lock import lock_folder
+from positcore.scratch import scratch_folder
 
 __all__ = ["build_folder", "keep", "kept", "packed", "report_folder", "unpacked"]
 
 T = TypeVar("T")
-
-_YOUNG = 60  # seconds within which its owner has locked a folder
-_DAY = 86400  # after which it is at work no longer, where there are no locks
 
 
 def report_folder() -> Path:
@@ -31,20 +25,18 @@ def report_folder() -> Path:
 
 
 @contextmanager
-def build_folder() -> Iterator[str]:
-    """A folder there for a run of the tools, which vanishes after it; with those of processes that were killed.
+def build_folder() -> Iterator[Path]:
+    """A folder there for a run of the tools, which vanishes after it.
 
     Raises
     ------
     OSError
         If the cache cannot hold it; the message names the remedy.
     """
-    with _told():
-        report_folder().mkdir(parents=True, exist_ok=True)
-        _remove_remains(report_folder())
-        made = tempfile.TemporaryDirectory(dir=report_folder(), prefix="build-")
-    with made as name, lock_folder(Path(name)):
-        yield name
+    with ExitStack() as stack:
+        with _told():
+            folder = stack.enter_context(scratch_folder(report_folder()))
+        yield folder
 
 
 def kept(made_from: tuple[str, ...], names: tuple[str, ...], read: Callable[..., T]) -> T | None:
@@ -89,14 +81,3 @@ def _told() -> Iterator[None]:
             f"synthesis: {report_folder()} cannot hold what the tools write ({error.strerror or error}); make room "
             "there, or name another folder by POSITCORE_CACHE"
         ) from None
-
-
-def _remove_remains(folder: Path) -> None:
-    """Remove the folders of runs that were killed: nobody holds them any more."""
-    for remains in folder.glob("build-*"):
-        with suppress(OSError):
-            age = time.time() - remains.stat().st_mtime
-            if age > _YOUNG:
-                with lock_folder(remains) as held:
-                    if held or age > _DAY:
-                        shutil.rmtree(remains, ignore_errors=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from positcore.fpga.kept import build_folder, keep, kept, packed, unpacked
 from positcore.fpga.liberty import Liberty
@@ -102,8 +101,7 @@ def map_cells(verilog: str, top: str, liberty: Liberty, package: str) -> Standar
     found = kept(key, ("statistics", "netlist"), lambda text, net: _parsed(text, unpacked(net).decode(), liberty))
     if found is not None:
         return found
-    with build_folder() as name:
-        folder = Path(name)
+    with build_folder() as folder:
         for file, text in (("unit.v", verilog), ("cells.lib", liberty.text)):
             (folder / file).write_text(text, encoding="utf-8")
         run_yosys(script, folder)

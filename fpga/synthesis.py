@@ -170,8 +170,8 @@ def _synthesized(source: _Source, tell: Callable[[str], None]) -> _Said:
     if found is not None:
         return found
     tell("synthesizing with Yosys")
-    with build_folder() as name:
-        return _run_yosys(source, source.script, Path(name))
+    with build_folder() as folder:
+        return _run_yosys(source, source.script, folder)
 
 
 def _run_yosys(source: _Source, script: str, folder: Path) -> _Said:
@@ -211,13 +211,13 @@ def _routing(
     runs = {seed: run for seed, key in keys.items() if (run := kept(key, ("routed",), parse_routed)) is not None}
     missing = [seed for seed in keys if seed not in runs]
     if missing:
-        with build_folder() as name:
+        with build_folder() as folder:
             tell("synthesizing with Yosys")
-            _run_yosys(source, script, Path(name))
+            _run_yosys(source, script, folder)
             for seed in missing:
                 tell(f"placing and routing with nextpnr, seed {seed} of {place.seeds}")
                 try:
-                    report = run_nextpnr(device, seed, Path(name))
+                    report = run_nextpnr(device, seed, folder)
                 except TooLargeError as error:
                     raise SynthesisError(f"{design} is {error}; {_remedy(design, error)}") from None
                 runs[seed] = parse_routed(report)

@@ -8,8 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -19,11 +17,11 @@ from pathlib import Path
 from positcore.errors import BuildError, MissingToolError
 from positcore.files import cache_root
 from positcore.hw.yosys import rtlil_to_cxxrtl, yosys_version
+from positcore.scratch import scratch_folder
 from positcore.sim.cxxrtl import runtime_folder, runtime_header
 
 __all__ = ["cache_folder", "compile_library", "compile_sliced"]
 
-_DAY = 86400  # seconds
 _MAKERS = (  # what turns a design into C++: a change in any of them makes other libraries
     "flat_netlist.py",
     "gate_network.py",
@@ -133,10 +131,7 @@ def _kept(
 def _make(library: Path, source: Callable[[], str], headers: dict[str, str], build: Callable[[Path], None]) -> None:
     """Compile a library aside and give it its name."""
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        _remove_remains(library.parent)
-        with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
-            folder = Path(name)
+        with scratch_folder(library.parent) as folder:
             for file, text in {"unit.cpp": source(), **headers}.items():
                 (folder / file).write_text(text)
             build(folder)
@@ -150,22 +145,14 @@ def _make(library: Path, source: Callable[[], str], headers: dict[str, str], bui
         ) from None
 
 
-def _remove_remains(folder: Path) -> None:
-    """Remove what builds that were killed left behind, once it is a day old and no build can be at work there."""
-    for remains in folder.glob("build-*"):
-        with suppress(OSError):
-            if time.time() - remains.stat().st_mtime > _DAY:
-                shutil.rmtree(remains, ignore_errors=True)
-
-
 def _precompiled_runtime(compiler: str, version: str, flags: list[str]) -> Path:
     """A header of CXXRTL's runtime, with its precompiled form beside it, which halves the time of a build."""
     include, header = f"-I{runtime_folder()}", runtime_header()
     key = hashlib.sha256("\0".join([version, include, header, *flags]).encode()).hexdigest()[:32]
     kept = cache_folder() / f"runtime-{key}"
     if not kept.is_dir():
-        with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="build-") as name:
-            folder = Path(name) / "runtime"
+        with scratch_folder(cache_folder()) as made:
+            folder = made / "runtime"
             folder.mkdir()
             (folder / "runtime.h").write_text(header)
             _compile([compiler, *flags, include, "-x", "c++-header", "runtime.h", "-o", "runtime.h.gch"], folder)

@@ -1,13 +1,6 @@
-import os
-import time
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 
 from positcore.cli import main
-from positcore.folder_lock import lock_folder
-from positcore.fpga import kept as keeping
 from positcore.fpga.kept import build_folder, keep, kept, packed, report_folder, unpacked
 
 KEY = ("a", "b")
@@ -17,14 +10,6 @@ KEY = ("a", "b")
 def place(monkeypatch, tmp_path):
     monkeypatch.setenv("POSITCORE_CACHE", str(tmp_path))
     return tmp_path / "synth"
-
-
-def aged(folder, seconds):
-    """A folder of a run, last written to so long ago."""
-    folder.mkdir(parents=True)
-    (folder / "top.json").write_text("{}")
-    os.utime(folder, (time.time() - seconds,) * 2)
-    return folder
 
 
 def test_what_is_kept_is_found(place):
@@ -38,28 +23,6 @@ def test_what_is_kept_is_found(place):
 def test_what_cannot_be_read_is_not_there(place, text):
     keep(KEY, {"one": text})
     assert kept(KEY, ("one",), unpacked) is None
-
-
-def test_folders_of_runs_that_were_killed_go(place):
-    killed, held, other = (aged(place / name, 999) for name in ("build-killed", "build-held", "mine"))
-    young = aged(place / "build-young", 0)
-    with lock_folder(held), build_folder() as name:
-        assert not killed.exists()
-        assert all(folder.exists() for folder in (young, held, other, Path(name)))
-        with pytest.raises(BlockingIOError), lock_folder(Path(name)):
-            pass
-    assert not Path(name).exists()
-
-
-def test_without_locks_a_folder_goes_after_a_day(place, monkeypatch):
-    @contextmanager
-    def unheld(folder, wait=False):
-        yield False
-
-    monkeypatch.setattr(keeping, "lock_folder", unheld)
-    hour, days = aged(place / "build-hour", 3600), aged(place / "build-days", 2 * 86400)
-    with build_folder():
-        assert (hour.exists(), days.exists()) == (True, False)
 
 
 def test_a_cache_that_cannot_be_used(monkeypatch, tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
@@ -235,8 +234,7 @@ def test_beside_abc(liberty):
         f"read_verilog unit.v\nsynth -flatten -top {design.name}\n"
         "abc -liberty cells.lib -script +strash;dch,-f;map,-B,0.9;topo;stime,-d\nopt_clean\nwrite_json mapped.json\n"
     )
-    with build_folder() as name:
-        folder = Path(name)
+    with build_folder() as folder:
         (folder / "unit.v").write_text(emit_verilog(design))
         (folder / "cells.lib").write_text(LIBRARY)
         run_yosys(script, folder)
