@@ -46,7 +46,9 @@ class SimulatedBoard:
     ----------
     board : BoardDesign
     alter : callable, optional
-        What changes its RTLIL: how tests plant faults.
+        What changes its RTLIL: how tests plant faults, and netlists take its place.
+    optimize : str
+        The compiler's optimization flag.
 
     Raises
     ------
@@ -54,9 +56,9 @@ class SimulatedBoard:
         If there is no C++ compiler.
     """
 
-    def __init__(self, board: BoardDesign, alter: Alter | None = None):
+    def __init__(self, board: BoardDesign, alter: Alter | None = None, *, optimize: str = "-O2"):
         self.board = board
-        self._library = _library(board, alter)
+        self._library = _library(board, alter, optimize)
         self._unit = self._library.create()
         self.reset()
 
@@ -78,11 +80,11 @@ class SimulatedBoard:
 
 
 @cache
-def _library(board: BoardDesign, alter: Alter | None) -> ctypes.CDLL:
+def _library(board: BoardDesign, alter: Alter | None, optimize: str) -> ctypes.CDLL:
     """The compiled circuit: elaborating it alone takes seconds, and circuits of one board share it."""
     flat = FlatUnit(GemmBoard(board))
     rtlil = emit_rtlil(flat, "unit", flat.signals)
-    library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize="-O2")
+    library = compile_library(alter(rtlil) if alter else rtlil, _DRIVER, optimize=optimize)
     library.create.restype = ctypes.c_void_p
     library.destroy.argtypes = [ctypes.c_void_p]
     library.run.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -90,7 +91,10 @@ def measure(case: Case, liberty: Liberty | None) -> dict[str, Any]:
     except SynthesisError as error:
         return facts | {"unit": case.design.unit.name, "target": case.target, "stages": case.design.stages,
                         "error": str(error)[:300]}  # fmt: skip
-    return facts | fields(report)
+    found = facts | fields(report)
+    if library:  # wherever that lies
+        found["command"] = found["command"].replace(shlex.quote(str(library.path)), library.path.name)
+    return found
 
 
 def fields(report: Report) -> dict[str, Any]:

@@ -68,7 +68,12 @@ class VirtualBoard:
     ):
         self.design, self.cycles, self.port = design, 0, ""
         self._damage = to_board, to_host
-        self._circuit = SimulatedBoard(design, _netlist(design, alter) if netlist else alter)
+        # At -O2 g++ takes long for tens of thousands of LUTs, and GCC 12 gives up.
+        self._circuit = (
+            SimulatedBoard(design, _netlist(design, alter), optimize="-O1")
+            if netlist
+            else SimulatedBoard(design, alter)
+        )
         self._resets = False
 
     def __enter__(self) -> VirtualBoard:
