@@ -16,7 +16,9 @@ from pathlib import Path
 from hardware import markdown
 
 import positcore as pc
-from positcore.fpga.targets import target
+from positcore.fpga.memories import read_models
+from positcore.fpga.synthesis import report_script
+from positcore.fpga.targets import broken_at, target
 from positcore.fpga.wrapper import registered_wrapper, wrapper_name
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys, yosys_package
 from positcore.hw.emit import emit_verilog
@@ -28,18 +30,14 @@ DEFAULT = ("mul:8,2", "mul:16,2", "add:8,2", "decode:16,2")
 def measured(design: Design, seed: int | None) -> tuple[int, int]:
     """LUTs and depth as `positcore synth` gets them, with names by a seed unless that is None."""
     ecp5 = target("ecp5")
-    (command,) = ecp5.synthesis(False, wrapper_name(design))
+    commands = ecp5.synthesis(False, wrapper_name(design))
     if seed is not None:
-        command = f"{command} -run begin:coarse\nrename -scramble-name -seed {seed}\n{command} -run coarse:"
-    script = (
-        f"read_verilog unit.v\n{command}\n"
-        "tee -o statistics.json stat -json\n"
-        f"delete {' '.join(f't:{cell}' for cell in ecp5.path_ends)}\ntee -o path.txt ltp -noff\n"
-    )
+        commands = broken_at("coarse", f"rename -scramble-name -seed {seed}", *commands)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "unit.v").write_text(emit_verilog(design) + registered_wrapper(design), encoding="utf-8")
-        run_yosys(script, folder)
+        (folder / "memories.v").write_text(read_models(ecp5.name), encoding="utf-8")
+        run_yosys(report_script(ecp5, commands), folder)
         netlist = parse_netlist((folder / "statistics.json").read_text(encoding="utf-8"))
         return ecp5.count(netlist.cells).luts, parse_depth((folder / "path.txt").read_text(encoding="utf-8")) + 2
 

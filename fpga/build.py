@@ -88,10 +88,15 @@ def plan(
         rows=chosen.rows if rows is None else rows, columns=chosen.columns if columns is None else columns,
         depth=chosen.depth if depth is None else depth, dsp=True,
     )  # fmt: skip
+    design = BoardDesign(array, name, hz, _clocks_per_bit_on(chosen, hz, chosen.baud if baud is None else baud))
+    return Plan(chosen, design, Place(seeds))
+
+
+def _clocks_per_bit_on(chosen: Board, hz: int, baud: int) -> int:
+    """The whole clocks that a bit takes on a board that can make such a clock; ValueError if it cannot."""
     if hz != chosen.in_hz:
         find_pll(chosen.family, chosen.in_hz, hz)
-    design = BoardDesign(array, name, hz, clocks_per_bit(hz, chosen.baud if baud is None else baud))
-    return Plan(chosen, design, Place(seeds))
+    return clocks_per_bit(hz, baud)
 
 
 def clocks_per_bit(clock_hz: int, baud: int) -> int:
@@ -286,7 +291,7 @@ def _slower_mhz(planned: Plan, best: float) -> int | None:
     """The fastest clock of whole MHz that the design met with some room, the board makes, and the baud rate divides."""
     for mhz in range(int(best * 0.97), 0, -1):
         try:
-            plan(planned.board.name, frequency_hz=mhz * 1_000_000, baud=round(planned.design.baud))
+            _clocks_per_bit_on(planned.board, mhz * 1_000_000, round(planned.design.baud))
         except ValueError:
             continue
         return mhz

@@ -24,7 +24,7 @@ from positcore.hw.emit import emit_verilog
 from positcore.hw.units import Design
 from positcore.version import __version__
 
-__all__ = ["synthesize"]
+__all__ = ["report_script", "synthesize"]
 
 STATISTICS = "tee -o statistics.json stat -json"
 # For timing the wrapper's ports are nothing but pins, and more of them than a part may have: only clock and reset stay.
@@ -99,7 +99,7 @@ def synthesize(
         design = replace(design, dsp=True)
     chosen, dsp = target(target_name), dsp or bool(design.dsp)
     commands = chosen.synthesis(dsp, wrapper_name(design))
-    script = _script(chosen, commands)
+    script = report_script(chosen, commands)
     device = chosen.placement(dsp) if place else None
     tell = progress or (lambda message: None)
     package = yosys_package()
@@ -141,7 +141,11 @@ def synthesize(
     )
 
 
-def _script(chosen: Target, commands: list[str]) -> str:
+def report_script(chosen: Target, commands: list[str]) -> str:
+    """The Yosys script that synthesizes unit.v by these commands, and says what a report is made of.
+
+    It reads memories.v, which is `read_models`, and writes statistics.json and path.txt.
+    """
     # `ltp -noff` knows Yosys's own flip-flops, not those of a family, and would go through them from one stage to
     # the next, or round the loop of an accumulator. Without them it finds the path between two.
     lines = [

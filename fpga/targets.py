@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from positcore.fpga.yowasp import SynthesisError
 
-__all__ = ["TARGETS", "Device", "Resources", "Target", "target"]
+__all__ = ["TARGETS", "Device", "Resources", "Target", "broken_at", "target"]
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,7 @@ class Target:
             raise ValueError(f"target {self.name} has no DSPs; drop --dsp, or take one of: {having}")
         if self.prepared is None:
             return [f"{self.blocks} -top {top}"]
-        label, preparation = self.prepared
-        return [
-            f"{self.blocks} -top {top} -run begin:{label}",
-            preparation,
-            f"{self.blocks} -top {top} -run {label}:",
-        ]
+        return broken_at(*self.prepared, f"{self.blocks} -top {top}")
 
     @property
     def path_ends(self) -> tuple[str, ...]:
@@ -185,6 +180,11 @@ class Target:
 # output, and so does what is left of the register. `keep` on what follows a multiplier leaves its registers out of the
 # SB_MAC16, where they are counted, too; no clock in an UP5K was slower for that.
 REGISTERS_OUTSIDE = "setattr -set keep 1 t:$mul %co1:+[Y] %co1:+[D] %co1:+[Q] w:* %i t:$mul %co1:+[Y] %d"
+
+
+def broken_at(label: str, work: str, command: str) -> list[str]:
+    """A Yosys command for synthesis that does some work of others before it goes on at one of its labels."""
+    return [f"{command} -run begin:{label}", work, f"{command} -run {label}:"]
 
 
 def _among(cell: str, names: tuple[str, ...]) -> bool:

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from positcore.errors import BuildError, MissingToolError
+from positcore.errors import MissingToolError
+from positcore.hw.yosys import not_kept
 
 __all__ = ["SynthesisError", "failure", "run_tool", "tool_package"]
 
@@ -52,10 +53,7 @@ def run_tool(tool: str, words: list[str], folder: Path, program: str | None = No
     command = [sys.executable, "-c", text, *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(folder)})
     if done.returncode and (found := re.search(r"cache_filename\.(?:.*\n)*(\w+Error: .*)\Z", done.stderr.strip())):
-        raise BuildError(
-            f"{tool} is compiled in its first run, and cannot be kept ({found[1]}); make that folder writable, or name "
-            "another one by XDG_CACHE_HOME"
-        )
+        raise not_kept(tool, found[1])
     return done
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from positcore.errors import BuildError, MissingToolError
 
-__all__ = ["rtlil_to_cxxrtl", "without_processes", "yosys_version"]
+__all__ = ["not_kept", "rtlil_to_cxxrtl", "without_processes", "yosys_version"]
 
 
 def yosys_version() -> str:
@@ -53,7 +53,12 @@ def _run(text: str, *passes: str) -> str:
         found = re.search(r"failed to create cache directory: .*", str(error))
         if found is None:
             raise
-        raise BuildError(
-            f"Yosys is compiled in its first run, and cannot be kept ({found[0]}); make that folder writable, or name "
-            "another one by XDG_CACHE_HOME"
-        ) from None
+        raise not_kept("Yosys", found[0]) from None
+
+
+def not_kept(tool: str, why: str) -> BuildError:
+    """The error of a tool from YoWASP that the user's cache cannot hold."""
+    return BuildError(
+        f"{tool} is compiled in its first run, and cannot be kept ({why}); make that folder writable, or name "
+        "another one by XDG_CACHE_HOME"
+    )

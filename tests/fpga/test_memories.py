@@ -1,6 +1,7 @@
 import pytest
 
 from positcore.fpga.memories import DISTRIBUTED, read_models
+from positcore.fpga.synthesis import report_script
 from positcore.fpga.targets import TARGETS, target
 from positcore.fpga.yosys import parse_depth, parse_netlist, run_yosys
 
@@ -49,14 +50,9 @@ def test_real_memories(tmp_path, name, memory_luts, block_rams):
     entry = target(name)
 
     def resources(top):
-        script = [
-            "read_verilog unit.v", *entry.synthesis(False, top), "tee -o statistics.json stat -json",
-            f"delete {' '.join(f't:{cell}' for cell in entry.path_ends)}", "techmap -map memories.v",
-            "tee -o path.txt ltp -noff",
-        ]  # fmt: skip
         (tmp_path / "unit.v").write_text(SOURCE)
         (tmp_path / "memories.v").write_text(read_models(name))
-        run_yosys("\n".join(script), tmp_path)
+        run_yosys(report_script(entry, entry.synthesis(False, top)), tmp_path)
         netlist = parse_netlist((tmp_path / "statistics.json").read_text())
         return entry.count(netlist.cells), parse_depth((tmp_path / "path.txt").read_text())
 
